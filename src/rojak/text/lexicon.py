@@ -1,0 +1,215 @@
+"""What is known about a word by itself: a fixed tag, or how much likelier it is Malay than English.
+
+Reads the frequency lists of wordfreq (CC BY-SA 4.0; Speer 2022, https://doi.org/10.5281/zenodo.7199437) and the lists
+of `wordlists`. Answers are cached per word form, so that a long text costs one dictionary look-up a word.
+"""
+
+import math
+import re
+from collections import Counter
+from functools import cached_property
+from typing import NamedTuple
+
+import wordfreq
+
+from rojak.text import morphology
+from rojak.text.normalize import HAN
+from rojak.text.particles import ParticleTable, build_table
+from rojak.text.wordlists import Rule, WordLists
+
+_LOG10 = math.log(10)
+_MALAY_FLOOR = 2.6
+"""Zipf frequency given to a word missing from the Malay list, whose rarest words stand at 3.0."""
+_ENGLISH_FLOOR = 1.0
+"""Zipf frequency given to a word missing from the English list, which reaches down to 1.0."""
+_INDONESIAN_DISCOUNT = 0.7
+"""Indonesian shares most of its words with Malay; its list vouches for a word at this many decades less."""
+_SURE = 8.0
+"""Log-odds beyond which more evidence changes nothing."""
+_HAN = re.compile(f"[{HAN}]")
+_DIGITS = frozenset("0123456789")
+
+
+class Entry(NamedTuple):
+    """A word by itself.
+
+    Attributes:
+        lower: The word in lower case.
+        label: The tag if the word can have only one, else "" (then `log_odds` and the words around decide).
+        log_odds: Natural log of the odds Malay : English.
+        name: 2 for a sure name, 1 for a word that may also be a name, 0 otherwise.
+        case: "upper" for two or more capitals, "title" for one capital and small letters, else "".
+        known: False for words that no list holds.
+        rules: What tells the particle from the other word, for homographs; None otherwise.
+        opens_phrase: Whether a fixed phrase begins with the word.
+    """
+
+    lower: str
+    label: str
+    log_odds: float
+    name: int
+    case: str
+    known: bool
+    rules: tuple[Rule, ...] | None
+    opens_phrase: bool
+
+
+class Lexicon:
+    """The word lists, indexed for look-up, with a cache of every word form seen."""
+
+    def __init__(self, lists: WordLists) -> None:
+        """Index the lists and open wordfreq's; takes about 0.1 s."""
+        self.particles: ParticleTable = build_table(lists.particles)
+        self.malay: dict[str, float] = wordfreq.get_frequency_dict("ms", "small")
+        self.indonesian: dict[str, float] = wordfreq.get_frequency_dict("id", "small")
+        self.english: dict[str, float] = wordfreq.get_frequency_dict("en", "large")
+        self.fixed: dict[str, str] = {}
+        for language in ("ms", "en", "other"):
+            self.fixed.update(dict.fromkeys(lists.words.get(language, ()), language))
+        self.shared = lists.words.get("shared", frozenset())
+        self.names = lists.words.get("name", frozenset())
+        self.maybe_names = lists.words.get("maybe_name", frozenset())
+        self.titles = lists.words.get("title", frozenset())
+        self.phrases: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+        for language, phrases in lists.phrases.items():
+            for phrase in phrases:
+                words = tuple(phrase.lower().split())
+                self.phrases.setdefault(words[0], []).append((words, language))
+        for found in self.phrases.values():
+            found.sort(key=lambda item: -len(item[0]))
+        self._entries: dict[str, Entry] = {}
+
+    def entry(self, word: str) -> Entry:
+        """Give what is known about a word as it stands in the text, letter case included."""
+        found = self._entries.get(word)
+        if found is None:
+            if len(self._entries) > 500_000:
+                self._entries.clear()
+            found = self._entries[word] = self._look_up(word)
+        return found
+
+    def _look_up(self, word: str) -> Entry:
+        lower = word.lower().replace("’", "'")
+        script = script_of(word)
+        if script != "latin":
+            return Entry(lower, script, 0.0, 0, "", True, None, False)
+        letters = [c for c in word if c.isalpha()]
+        case = ""
+        if letters[0].isupper():
+            case = "upper" if len(letters) > 1 and all(c.isupper() for c in letters) else "title"
+        rules = None
+        label = self.fixed.get(lower, "")
+        spelling = self.particles.listed_spelling(lower)
+        if spelling is not None and spelling not in self.fixed:
+            rules = self.particles.spelling_to_rules.get(spelling)
+            label = "" if rules else "particle"
+        elif not label and _DIGITS & set(lower) and morphology.doubled_root(lower) is None:
+            label = "other"
+        name = (
+            0 if rules or label == "particle" else 2 if lower in self.names else 1 if lower in self.maybe_names else 0
+        )
+        odds, known = self.log_odds(lower)
+        return Entry(lower, label, odds, name, case, known or bool(label), rules, lower in self.phrases)
+
+    def log_odds(self, lower: str) -> tuple[float, bool]:
+        """Give the log-odds Malay : English of a lower-case word, and whether any list holds the word or its root."""
+        fixed = self.fixed.get(lower)
+        if fixed in ("ms", "en"):
+            return (_SURE if fixed == "ms" else -_SURE), True
+        if lower in self.shared:
+            return 0.0, True
+        root = morphology.doubled_root(lower)
+        if root is not None and lower not in self.english:
+            odds, known = self.log_odds(root)
+            return min(odds + 3.0, _SURE), known
+        if "-" in lower:
+            return self._hyphenated_odds(lower)
+        malay, english = self._zipf(lower)
+        if malay is not None or (english is not None and english >= 3.0):
+            return _clip(_LOG10 * ((malay or _MALAY_FLOOR) - (english or _ENGLISH_FLOOR))), True
+        return self._rare_odds(lower, english)
+
+    def _zipf(self, lower: str) -> tuple[float | None, float | None]:
+        found = [self.malay.get(lower), self.indonesian.get(lower)]
+        scores = [math.log10(f) + 9 - cost for f, cost in zip(found, (0.0, _INDONESIAN_DISCOUNT), strict=True) if f]
+        english = self.english.get(lower)
+        return max(scores, default=None), (math.log10(english) + 9 if english else None)
+
+    def _hyphenated_odds(self, lower: str) -> tuple[float, bool]:
+        parts = [part for part in lower.split("-") if part]
+        core = [part for part in parts if part not in morphology.HYPHEN_CLITICS] or parts
+        if len(core) > 1 and (core[0] in morphology.HYPHEN_PREFIXES or core[-1] in morphology.HYPHEN_SUFFIXES):
+            return _SURE, True
+        scores = [self.log_odds(part) for part in core]
+        return _clip(sum(odds for odds, _ in scores)), any(known for _, known in scores)
+
+    def _rare_odds(self, lower: str, english: float | None) -> tuple[float, bool]:
+        """Judge a word that no Malay list and at most the tail of the English list holds."""
+        bare = morphology.without_clitic(lower)
+        if bare is not None and english is None:
+            odds, known = self.log_odds(bare)
+            if known:
+                return odds, True
+        best: float | None = None
+        for root, prefixed in morphology.possible_roots(lower):
+            malay, root_english = self._zipf(root)
+            if self.fixed.get(root) == "ms" or (malay is not None and malay > (root_english or 0.0)):
+                best = max(best or 0.0, 5.0 if prefixed else 3.5)
+            elif prefixed and english is None and len(root) > 3 and (root_english or 0.0) >= 3.3:
+                best = max(best or 0.0, 3.0)  # an English root in Malay dress: dicancel, mengupdate
+        letters = self._letters.log_odds(lower)
+        if best is None:
+            tail = _LOG10 * (_MALAY_FLOOR - 1.0 - english) if english is not None else 0.0
+            return _clip(letters + tail), english is not None
+        tail = _LOG10 * (1.0 - english) if english is not None else 0.0
+        return _clip(best + 0.3 * letters + tail), True
+
+    @cached_property
+    def _letters(self) -> "LetterModel":
+        malay = [w for w in self.malay if self._zipf(w)[0] > (self._zipf(w)[1] or 0.0) + 1.0]  # type: ignore[operator]
+        english = sorted(self.english, key=lambda w: -self.english[w])[:30_000]
+        return LetterModel(malay, [w for w in english if w not in self.malay])
+
+
+class LetterModel:
+    """Naive Bayes over letter trigrams, for words that no list holds."""
+
+    def __init__(self, malay: list[str], english: list[str]) -> None:
+        """Count the trigrams of both lists."""
+        counts = [Counter[str](), Counter[str]()]
+        for count, words in zip(counts, (malay, english), strict=True):
+            for word in words:
+                if word.isascii():
+                    count.update(_trigrams(word))
+        totals = [count.total() for count in counts]
+        self._scores = {
+            gram: math.log((counts[0][gram] + 0.5) / totals[0]) - math.log((counts[1][gram] + 0.5) / totals[1])
+            for gram in counts[0].keys() | counts[1].keys()
+        }
+
+    def log_odds(self, word: str) -> float:
+        """Give the log-odds Malay : English of the spelling, kept within ±4 because trigrams overlap."""
+        return max(-4.0, min(4.0, 0.6 * sum(self._scores.get(gram, 0.0) for gram in _trigrams(word))))
+
+
+def _trigrams(word: str) -> list[str]:
+    padded = f"^{word}$"
+    return [padded[i : i + 3] for i in range(len(padded) - 2)]
+
+
+def _clip(odds: float) -> float:
+    return max(-_SURE, min(_SURE, odds))
+
+
+def script_of(word: str) -> str:
+    """Give the script of a unit: zh (Han), ta (Tamil), latin, or other (digits alone, symbols, any other script)."""
+    if word.isascii():
+        return "latin" if any(c.isalpha() for c in word) else "other"
+    for char in word:
+        if _HAN.match(char):
+            return "zh"
+        if "\u0b80" <= char <= "\u0bff":
+            return "ta"
+        if char.isalpha():
+            return "latin" if char < "\u0250" else "other"
+    return "other"

@@ -1,0 +1,125 @@
+"""The word lists behind the tagger: particles, words of known language, names and fixed phrases.
+
+Reads `resources/*.yaml`, which ship with Rojak, and YAML files of the same shape from a user (see docs/language.md).
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from rojak.errors import ConfigError
+
+_BUILT_IN = ("particles.yaml", "words.yaml", "names.yaml")
+
+
+def _split_words(value: Any) -> Any:
+    """Accept a list, or one string whose words are separated by blanks; lower-case both."""
+    if isinstance(value, str):
+        value = value.split()
+    if isinstance(value, list) and all(isinstance(word, str) for word in value):
+        return [word.lower() for word in value]
+    return value
+
+
+Words = Annotated[frozenset[str], BeforeValidator(_split_words)]
+Phrases = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+
+
+class Rule(BaseModel):
+    """One rule for a spelling that is a particle and also another word; it fits when all its conditions hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tag: Literal["ms", "en", "zh", "ta", "particle", "other", "context"]
+    after: Words | None = None
+    before: Words | None = None
+    not_after: Words | None = None
+    not_before: Words | None = None
+    after_near: Words | None = None
+    before_near: Words | None = None
+    at: Literal["start", "end", "alone", "inside"] | None = None
+    neighbour: Literal["ms", "en", "zh", "ta", "other"] | None = None
+    name: bool | None = None
+    cased: Literal["upper", "title"] | None = None
+
+
+class Particle(BaseModel):
+    """A discourse particle: its other spellings, and rules for those spellings that are also another word."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variants: Words = frozenset()
+    rules: dict[str, tuple[Rule, ...]] = {}
+
+
+class WordLists(BaseModel):
+    """What one YAML file may hold; every part may be left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    particles: dict[str, Particle | None] = {}
+    words: dict[Literal["ms", "en", "other", "shared", "name", "maybe_name", "title"], Words] = {}
+    phrases: dict[Literal["ms", "en", "other"], Phrases] = {}
+
+    def merged_with(self, later: "WordLists") -> "WordLists":
+        """Join two files; what the later one says about a particle or a word replaces what this one says."""
+        replaced = frozenset[str]().union(*later.words.values())
+        words = {kind: found - replaced for kind, found in self.words.items()}
+        for kind, found in later.words.items():
+            words[kind] = words.get(kind, frozenset()) | found
+        phrases = {kind: (*found, *later.phrases.get(kind, ())) for kind, found in self.phrases.items()}
+        phrases = later.phrases | phrases
+        return WordLists(particles=self.particles | later.particles, words=words, phrases=phrases)
+
+
+def parse_word_lists(text: str, where: str) -> WordLists:
+    """Check the text of a YAML file and make it word lists.
+
+    Raises:
+        ConfigError: The text is no YAML, or holds a key or value that is not allowed; names all of them.
+    """
+    try:
+        # The C loader is ten times as fast; both are safe loaders.
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where} is not valid YAML: {' '.join(str(error).split())}.") from None
+    try:
+        return WordLists.model_validate(content if content is not None else {})
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg'].lower()}" for e in error.errors())
+        raise ConfigError(f"{where}: {problems}; allowed at the top are particles, words and phrases.") from None
+
+
+@lru_cache(maxsize=1)
+def built_in_word_lists() -> WordLists:
+    """Read the lists that ship with Rojak."""
+    folder = resources.files("rojak.text") / "resources"
+    return _merge(parse_word_lists((folder / name).read_text("utf-8"), name) for name in _BUILT_IN)
+
+
+def load_word_lists(extra_paths: Sequence[Path] = ()) -> WordLists:
+    """Read the built-in lists and lay the user's files over them, in order.
+
+    Raises:
+        ConfigError: A file cannot be read or holds something that is not allowed.
+    """
+    lists = [built_in_word_lists()]
+    for path in extra_paths:
+        try:
+            text = Path(path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"Cannot read the word list {path}: {error}; name a UTF-8 YAML file.") from None
+        lists.append(parse_word_lists(text, str(path)))
+    return _merge(lists)
+
+
+def _merge(lists: Iterable[WordLists]) -> WordLists:
+    merged = WordLists()
+    for more in lists:
+        merged = merged.merged_with(more)
+    return merged
