@@ -1,0 +1,1 @@
+"""Evaluate: decode a test set, align, count, say how certain the counts are, and report."""

@@ -1,0 +1,1 @@
+"""Text: the normaliser, the units that are counted, the language of each word, discourse particles. No torch here."""
