@@ -1,0 +1,326 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from rojak.audio import decode_audio, decode_flac
+from rojak.data import prepare as prepare_module
+from rojak.data.prepare import prepare
+from rojak.data.settings import PrepareSettings
+from rojak.data.shards import open_prepared
+from rojak.errors import DataQualityError, InputError, ManifestError, RojakError
+from rojak.records import SPLITS
+
+
+def run(source, out, workers=0, count_tokens=None, **settings):
+    return prepare(source, out, settings=PrepareSettings(**settings), workers=workers, count_tokens=count_tokens)
+
+
+def records(out):
+    return {r.audio_id: r for split in SPLITS for r in open_prepared(out, split).records()}
+
+
+def quarantine(path):
+    return {line["audio_id"]: line for line in map(json.loads, path.read_text("utf-8").splitlines())}
+
+
+def change(root, **items):
+    """Change or add entries of a corpus's transcripts.json."""
+    path = root / "transcripts.json"
+    found = json.loads(path.read_text("utf-8"))
+    for audio_id, fields in items.items():
+        found[audio_id] = {**found.get(audio_id, {}), **fields}
+    path.write_text(json.dumps(found), encoding="utf-8")
+
+
+def files_of(out):
+    return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+
+def test_a_corpus_becomes_shards(make_corpus, tmp_path):
+    root = make_corpus(10)
+    change(root, c1={"mood": "happy", "snr_db": 12.0}, c2={"quality_score": 2, "duration": 99.0})
+    summary = run(root, tmp_path / "out")
+    found = records(tmp_path / "out")
+    assert set(found) == {f"c{i}" for i in range(10)}
+    assert summary.clips == {"train": 8, "validation": 1, "test": 1}
+    assert summary.kind == "transcripts"
+    assert not summary.refused and not summary.unchanged
+    assert summary.audio_s == pytest.approx(sum(r.duration for r in found.values()))
+    assert found["c1"].model_extra == {"mood": "happy", "original_sample_rate": 16_000, "original_channels": 1}
+    assert (found["c1"].snr_db, found["c1"].quality_score) == (12.0, 2)
+    assert found["c2"].quality_score == 2
+    assert found["c2"].duration == pytest.approx(0.8)
+    assert found["c3"].snr_db is not None and found["c3"].quality_score is not None
+    assert found["c3"].audio_filepath == "audio/c3.flac"
+    for split in SPLITS:
+        opened = open_prepared(tmp_path / "out", split)
+        for i, record in enumerate(opened.records()):
+            assert record.split == split
+            np.testing.assert_array_equal(opened.read_audio(i), decode_audio(root / record.audio_filepath).samples)
+
+
+def test_own_flac_is_kept_and_the_rest_is_encoded(make_corpus, tmp_path):
+    root = make_corpus(4)
+    wav = root / "audio" / "c0.wav"
+    soundfile.write(wav, np.stack([decode_audio(root / "audio" / "c0.flac").samples] * 2, axis=1), 44_100)
+    change(root, c0={"audio_filepath": "audio/c0.wav"})
+    run(root, tmp_path / "out", validation_share=0, test_share=0)
+    split = open_prepared(tmp_path / "out", "train")
+    flac = dict(zip(split.column("audio_id"), map(split.read_flac, range(4)), strict=True))
+    assert flac["c1"] == (root / "audio" / "c1.flac").read_bytes()
+    assert len(decode_flac(flac["c0"])) == pytest.approx(0.6 * 16_000 * 16 / 44.1, abs=2)
+
+
+def test_datasets_reads_it(make_corpus, tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    root = make_corpus(5)
+    change(root, c0={"words": [{"word": "saya", "language": "ms", "start": 0.0, "end": 0.2}]})
+    run(root, tmp_path / "out")
+    loaded = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in loaded.items()} == {"train": 3, "validation": 1, "test": 1}
+    assert loaded["train"].features["audio"] == datasets.Audio(sampling_rate=16_000)
+    rows = [row for part in loaded.values() for row in part.cast_column("audio", datasets.Audio(decode=False))]
+    row = next(row for row in rows if row["audio_id"] == "c0")
+    assert row["audio"] == {"bytes": (root / "audio" / "c0.flac").read_bytes(), "path": "c0.flac"}
+    assert row["words"] == [{"word": "saya", "language": "ms", "start": 0.0, "end": 0.2}]
+
+
+def test_every_planted_fault_is_named_and_the_rest_goes_on(make_corpus, make_speech, tmp_path):
+    root = make_corpus(30)
+    audio = root / "audio"
+    (audio / "c0.flac").write_bytes(b"")
+    (audio / "c1.flac").write_bytes(os.urandom(4000))
+    (audio / "c2.flac").unlink()
+    soundfile.write(audio / "c3.flac", make_speech(0.1), 16_000)
+    soundfile.write(audio / "c4.flac", make_speech(31.0), 16_000)
+    (tmp_path / "outside.flac").write_bytes((audio / "c5.flac").read_bytes())
+    flac = (audio / "c10.flac").read_bytes()
+    (audio / "c10.flac").write_bytes(flac[: len(flac) // 2])
+    change(
+        root,
+        c5={"audio_filepath": "../outside.flac"},
+        c6={"text": " "},
+        c7={"text": "<noise>"},
+        c8={"text": "lah " * 449},
+        c9={"language": "klingon"},
+        c11={"text": None},
+        again={"audio_id": "c12", "audio_filepath": "audio/c12.flac", "text": "x"},
+    )
+    mp3 = bytearray(np.random.default_rng(0).bytes(3000))
+    mp3[:4] = b"\xff\xfb\x90\x00"
+    (audio / "c13.mp3").write_bytes(mp3)
+    change(root, c13={"audio_filepath": "audio/c13.mp3"})
+    summary = run(root, tmp_path / "out", count_tokens=lambda text: len(text.split()), allow_bad=0.5)
+    found = quarantine(tmp_path / "out" / "quarantine.jsonl")
+    assert {audio_id: line["reason"] for audio_id, line in found.items()} == {
+        "c0": "empty_file",
+        "c1": "undecodable",
+        "c2": "missing_file",
+        "c3": "too_short",
+        "c4": "too_long",
+        "c5": "outside_root",
+        "c6": "empty_text",
+        "c7": "only_markers",
+        "c8": "too_many_tokens",
+        "c9": "bad_record",
+        "c10": "truncated",
+        "c11": "no_transcript",
+        "c12": "duplicate_id",
+        "c13": "undecodable",
+    }
+    assert found["c4"]["detail"] == "The recording is about 31.0 s, at most 30 s are allowed."
+    assert found["c9"]["where"] == "transcripts.json, item c9"
+    assert "language" in found["c9"]["detail"]
+    assert sum(summary.refused.values()) == 14
+    assert set(records(tmp_path / "out")) == {"c12", *(f"c{i}" for i in range(14, 30))}
+
+
+def test_too_many_bad_clips_stop_it(make_corpus, tmp_path):
+    root = make_corpus(10)
+    for i in range(3):
+        (root / "audio" / f"c{i}.flac").write_bytes(b"")
+    with pytest.raises(DataQualityError, match=r"3 of 10 clips \(30.0%\).*empty_file 3.*--allow-bad 0.31"):
+        run(root, tmp_path / "out")
+    assert sorted(files_of(tmp_path / "out")) == ["quarantine.jsonl"]
+    assert set(quarantine(tmp_path / "out" / "quarantine.jsonl")) == {"c0", "c1", "c2"}
+    assert run(root, tmp_path / "out", allow_bad=0.31).refused == {"empty_file": 3}
+    (root / "audio" / "c3.flac").write_bytes(b"")
+    before = files_of(tmp_path / "out")
+    with pytest.raises(DataQualityError, match=r"quarantine-refused\.jsonl"):
+        run(root, tmp_path / "out")
+    assert {k: v for k, v in files_of(tmp_path / "out").items() if k != "quarantine-refused.jsonl"} == before
+
+
+def test_one_or_two_bad_clips_are_tolerated_unless_none_may_be(make_corpus, tmp_path):
+    root = make_corpus(10)
+    (root / "audio" / "c0.flac").write_bytes(b"")
+    assert run(root, tmp_path / "out").refused == {"empty_file": 1}
+    with pytest.raises(DataQualityError):
+        run(root, tmp_path / "strict", allow_bad=0)
+
+
+def test_all_bad_is_never_enough(make_corpus, tmp_path):
+    root = make_corpus(2)
+    change(root, c0={"text": ""}, c1={"text": ""})
+    with pytest.raises(DataQualityError, match="All 2 clips were refused"):
+        run(root, tmp_path / "out", allow_bad=1.0)
+
+
+def test_workers_do_not_change_a_byte(make_corpus, tmp_path):
+    root = make_corpus(70, speakers=9)
+    (root / "audio" / "c40.flac").write_bytes(b"")
+    run(root, tmp_path / "one" / "out", workers=1)
+    run(root, tmp_path / "two" / "out", workers=2)
+    run(root, tmp_path / "none" / "out", workers=0)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two") == files_of(tmp_path / "none")
+
+
+def test_again_does_nothing_and_changes_are_noticed(make_corpus, make_speech, tmp_path):
+    root, out = make_corpus(8), tmp_path / "out"
+    run(root, out)
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*")}
+    assert run(root, out).unchanged
+    assert {p: p.stat().st_mtime_ns for p in out.rglob("*")} == before
+
+    (out / "mine.txt").write_text("kept")
+    soundfile.write(root / "audio" / "c0.flac", make_speech(1.5), 16_000)
+    changed = run(root, out)
+    assert not changed.unchanged
+    assert "corpus" in changed.notes[0]
+    assert records(out)["c0"].duration == 1.5
+    assert (out / "mine.txt").read_text() == "kept"
+
+    change(root, c1={"text": "lain"})
+    assert not run(root, out).unchanged
+    changed = run(root, out, min_duration_s=0.3, seed=3)
+    assert changed.notes[0] == "Prepared anew because of changed settings: min_duration_s 0.2 → 0.3, seed 0 → 3."
+    next((out / "data").glob("test-*")).unlink()
+    assert not run(root, out, min_duration_s=0.3, seed=3).unchanged
+
+
+def test_bad_input_is_told_before_anything_is_written(make_corpus, tmp_path):
+    root, out = make_corpus(3), tmp_path / "out"
+    with pytest.raises(InputError, match="does not exist"):
+        run(tmp_path / "none", out)
+    with pytest.raises(InputError, match="holds the source itself"):
+        run(root, root)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="is a file"):
+        run(root, tmp_path / "file")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="did not write"):
+        run(root, tmp_path / "full")
+    (root / "transcripts.json").write_text('{\n"a": nope}')
+    with pytest.raises(ManifestError, match="line 2, column 6"):
+        run(root, out)
+    (root / "transcripts.json").write_text("{}")
+    with pytest.raises(InputError, match="no recordings"):
+        run(root, out)
+    assert not out.exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("code", "message"), [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "no permission"), (errno.EIO, "failed")]
+)
+def test_a_failing_disk_leaves_nothing_behind(make_corpus, tmp_path, monkeypatch, code, message):
+    def fail(*_):
+        raise OSError(code, os.strerror(code))
+
+    root = make_corpus(3)
+    monkeypatch.setattr(prepare_module, "_write_descriptions", fail)
+    with pytest.raises(RojakError, match=message):
+        run(root, tmp_path / "out")
+    assert [p.name for p in tmp_path.iterdir()] == ["corpus"]
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_no_permission(make_corpus, tmp_path):
+    root = make_corpus(3)
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(InputError, match="no permission to write"):
+        run(root, tmp_path / "locked" / "out")
+
+
+def test_a_full_disk_in_a_worker(make_corpus, tmp_path):
+    """A limit on file size stands in for a full disk; it strikes inside Parquet's writer, in another process."""
+    root = make_corpus(40)
+    script = (
+        "import resource, signal, sys\nfrom pathlib import Path\n"
+        "from rojak.data.prepare import prepare\nfrom rojak.errors import RojakError\n"
+        "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+        "    try:\n        prepare(Path(sys.argv[1]), Path(sys.argv[2]), workers=1)\n"
+        "    except RojakError as error:\n        print(error)\n"
+    )
+    (tmp_path / "run.py").write_text(script)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "run.py", root, tmp_path / "out"], capture_output=True, text=True, check=True
+    )
+    assert "the disk is full" in done.stdout
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["corpus", "run.py"]
+
+
+def test_ctrl_c_cleans_up_files_and_processes(make_corpus, tmp_path):
+    root = make_corpus(64)
+    script = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom rojak.data.prepare import prepare\n"
+        "if __name__ == '__main__':\n"
+        "    def slowly(text):\n        time.sleep(0.05)\n        return 1\n"
+        "    try:\n        prepare(Path(sys.argv[1]), Path(sys.argv[2]), workers=1, count_tokens=slowly)\n"
+        "    except KeyboardInterrupt:\n        print('interrupted')\n"
+    )
+    (tmp_path / "run.py").write_text(script)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "run.py", root, tmp_path / "out"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".out.partial/blocks/*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert stdout == "interrupted\n", stderr
+    assert "Traceback" not in stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["corpus", "run.py"]
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(0.02)
+
+
+def test_workers_import_no_torch():
+    code = (
+        "import sys, rojak.data.prepare; print([m for m in ('torch', 'transformers', 'datasets') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+REAL_SPEECH = Path(__file__).parents[4] / "shared" / "real-speech"
+
+
+@pytest.mark.skipif(not REAL_SPEECH.exists(), reason=f"{REAL_SPEECH} is not there")
+def test_real_speech(tmp_path):
+    summary = run(REAL_SPEECH, tmp_path / "out")
+    assert sum(summary.clips.values()) == 16
+    assert summary.refused == {}
+    found = records(tmp_path / "out")
+    assert found["ms_shafiqah"].model_extra["original_channels"] == 2
+    assert found["nsc1_221931702"].model_extra["licence"].startswith("IMDA")
+    assert 0 < found["zh_aishell_BAC009S0002W0207"].snr_db < 60

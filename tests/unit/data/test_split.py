@@ -1,0 +1,88 @@
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rojak.data.split import ClipFacts, assign_splits
+
+
+def clips(*speakers_and_seconds):
+    return [ClipFacts(f"c{i}", seconds, speaker) for i, (speaker, seconds) in enumerate(speakers_and_seconds)]
+
+
+def divide(facts, seed=0, validation_share=0.1, test_share=0.1):
+    return assign_splits(facts, validation_share=validation_share, test_share=test_share, seed=seed)
+
+
+def hours_by_split(facts, splits):
+    hours = defaultdict(float)
+    for clip, split in zip(facts, splits, strict=True):
+        hours[split] += clip.duration
+    return hours
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([f"s{i}" for i in range(12)]), st.floats(0.2, 30)), min_size=3, max_size=80),
+    st.integers(0, 5),
+)
+def test_speakers_are_disjoint_and_no_split_is_empty(pairs, seed):
+    facts = clips(*pairs)
+    splits, _ = divide(facts, seed)
+    if len({s for s, _ in pairs}) >= 3:
+        places = defaultdict(set)
+        for clip, split in zip(facts, splits, strict=True):
+            places[clip.speaker_id].add(split)
+        assert all(len(found) == 1 for found in places.values())
+    assert set(splits) == {"train", "validation", "test"}
+
+
+def test_shares_are_of_hours():
+    facts = clips(*[(f"s{i}", 1.0 + i % 7) for i in range(100)])
+    hours = hours_by_split(facts, divide(facts)[0])
+    total = sum(hours.values())
+    assert hours["train"] / total == pytest.approx(0.8, abs=0.02)
+    assert hours["validation"] / total == pytest.approx(0.1, abs=0.02)
+
+
+def test_order_of_the_corpus_does_not_matter():
+    facts = clips(*[(f"s{i % 20}", 1.0 + i % 3) for i in range(60)])
+    by_id = dict(zip([c.audio_id for c in facts], divide(facts)[0], strict=True))
+    reversed_ = dict(zip([c.audio_id for c in facts[::-1]], divide(facts[::-1])[0], strict=True))
+    assert by_id == reversed_
+
+
+def test_seed_matters_only_between_equal_speakers():
+    facts = clips(*[(f"s{i}", 2.0) for i in range(30)])
+    assert divide(facts, seed=1)[0] == divide(facts, seed=1)[0]
+    assert divide(facts, seed=1)[0] != divide(facts, seed=2)[0]
+
+
+def test_clips_without_a_speaker_stand_for_themselves():
+    splits, notes = divide(clips(*[(None, 1.0)] * 10))
+    assert sorted(map(splits.count, ("train", "validation", "test"))) == [1, 1, 8]
+    assert not notes
+
+
+def test_too_few_speakers_is_told():
+    splits, notes = divide(clips(*[("only", 1.0)] * 10))
+    assert set(splits) == {"train", "validation", "test"}
+    assert "share speakers" in notes[0]
+
+
+def test_no_wish_no_split():
+    facts = clips(*[(f"s{i}", 1.0) for i in range(10)])
+    assert set(divide(facts, validation_share=0, test_share=0)[0]) == {"train"}
+    assert set(divide(facts, test_share=0)[0]) == {"train", "validation"}
+
+
+def test_given_splits_are_kept_and_checked():
+    facts = [
+        ClipFacts("a", 1.0, "x", split="train"),
+        ClipFacts("b", 1.0, "x", split="test"),
+        ClipFacts("c", 1.0, "y", split=None),
+    ]
+    splits, notes = divide(facts)
+    assert splits == ["train", "test", "train"]
+    assert any("1 clip(s) without a split" in note for note in notes)
+    assert any("in more than one of the given splits: x" in note for note in notes)
