@@ -21,7 +21,7 @@ class Section(BaseModel):
 class MixtureComponent(Section):
     """A part of a stage's data."""
 
-    select: str = Field(default="true", description="Expression over record fields, e.g. `language == \"mixed\"`.")
+    select: str = Field(default="true", description='Expression over record fields, e.g. `language == "mixed"`.')
     weight: float = Field(default=1.0, gt=0, description="Share of the stage's samples, relative to the others.")
 
 
@@ -90,8 +90,8 @@ class ValidationConfig(Section):
 
     every_steps: int | None = Field(default=None, gt=0, description="Default: ten times a run.")
     max_utterances: int = Field(default=200, gt=0, description="Validation utterances decoded each time.")
-    metric: Literal["wer", "mer", "cer", "pier", "language_error", "particle_miss"] = Field(
-        default="wer", description="What the best checkpoint has least of."
+    metric: Literal["wer", "cer", "ser", "pier", "language_accuracy", "switch_f1", "particle_recall", "particle_f1"] = (
+        Field(default="wer", description="What the best checkpoint is best at.")
     )
     keep_best: int = Field(default=3, ge=1, description="Checkpoints kept by the metric, beside the newest.")
     context: Literal["full", "trim"] | None = Field(

@@ -1,0 +1,1 @@
+"""From waveforms to what the encoder sees: log-mel features, augmentation, windows."""

@@ -1,0 +1,135 @@
+"""Lay the clips of one optimiser step into encoder windows and micro-batches.
+
+Whisper looks at 30 s whatever the clip's length, so a 4-second clip costs seven times what it holds. Three ways out:
+
+    pad    every clip alone in 30 s, as everybody does; the reference
+    trim   every clip alone, the window cut to its length
+    pack   clips end to end in windows of at most 30 s, the same speaker first
+
+`mixed` trims a share of the clips and packs the rest. Which clips a step sees is not decided here, and the loss is a
+mean over the step's label tokens, so how windows are cut into micro-batches changes speed and memory, never the result.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rojak.config.schema import WindowsConfig
+from rojak.features.mel import WINDOW_SECONDS
+
+GRID_S = 0.32
+"""Trimmed windows end on this grid (16 encoder positions), so that few different shapes occur."""
+OVERHEAD_S = 8.0
+"""Cost of one more micro-batch in padded audio seconds; weighs launches against padding when a step is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What the planner knows of an utterance: its place in the data, seconds, speaker and label tokens."""
+
+    index: int
+    duration: float
+    speaker_id: str
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Clips laid end to end from second 0, and the seconds that the encoder sees."""
+
+    clips: tuple[Clip, ...]
+    length_s: float
+    timestamps: bool = False
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of the window that hold a clip."""
+        return sum(clip.duration for clip in self.clips)
+
+
+def padded_seconds(batch: Sequence[Window]) -> float:
+    """Seconds that the encoder computes for a micro-batch: every window as long as the longest."""
+    return len(batch) * max(window.length_s for window in batch)
+
+
+def plan_step(
+    clips: Sequence[Clip], config: WindowsConfig, max_batch_s: float, max_tokens: int, rng: np.random.Generator
+) -> list[list[Window]]:
+    """Cut the clips of one optimiser step into micro-batches of windows.
+
+    Args:
+        clips: The step's clips; each appears in exactly one window.
+        config: Mode and shares.
+        max_batch_s: Limit on `padded_seconds` of a micro-batch; a single window may exceed it.
+        max_tokens: Limit on the label tokens of a packed window.
+        rng: Decides which clips are packed and which windows keep timestamps.
+    """
+    order = [clips[i] for i in rng.permutation(len(clips))]
+    trim_share = {"pad": 1.0, "trim": 1.0, "pack": 0.0, "mixed": config.trim_share}[config.mode]
+    num_alone = round(trim_share * len(order))
+    alone = [_alone(clip, full=config.mode == "pad") for clip in order[:num_alone]]
+    packed = [
+        Window(group, _on_grid(sum(c.duration for c in group)), bool(rng.random() < config.timestamp_share))
+        for group in _pack(order[num_alone:], max_tokens)
+    ]
+    return _cut(alone, max_batch_s) + _cut(packed, max_batch_s)
+
+
+def _on_grid(seconds: float) -> float:
+    return min(WINDOW_SECONDS, math.ceil(round(seconds / GRID_S, 6)) * GRID_S)
+
+
+def _alone(clip: Clip, *, full: bool) -> Window:
+    return Window((clip,), WINDOW_SECONDS if full else _on_grid(clip.duration))
+
+
+def _pack(clips: Sequence[Clip], max_tokens: int) -> list[tuple[Clip, ...]]:
+    """Fill windows with clips of one speaker, then put what is left of several speakers together."""
+    by_speaker: dict[str, list[tuple[Clip, ...]]] = {}
+    for clip in clips:
+        by_speaker.setdefault(clip.speaker_id, []).append((clip,))
+    filled = [group for own in by_speaker.values() for group in _first_fit(own, max_tokens)]
+    return _first_fit(filled, max_tokens)
+
+
+def _first_fit(groups: Sequence[tuple[Clip, ...]], max_tokens: int) -> list[tuple[Clip, ...]]:
+    """First-fit decreasing bin packing (Johnson, 1973) of groups of clips into windows."""
+    windows: list[tuple[Clip, ...]] = []
+    for group in sorted(groups, key=lambda group: -sum(clip.duration for clip in group)):
+        for number, window in enumerate(windows):
+            if _fits((*window, *group), max_tokens):
+                windows[number] = (*window, *group)
+                break
+        else:
+            windows.append(group)
+    return windows
+
+
+def _fits(clips: Sequence[Clip], max_tokens: int) -> bool:
+    # Two timestamp tokens a clip may come on top of its text.
+    tokens = sum(clip.num_tokens + 2 for clip in clips)
+    return sum(clip.duration for clip in clips) <= WINDOW_SECONDS and tokens <= max_tokens
+
+
+def _cut(windows: Sequence[Window], max_batch_s: float) -> list[list[Window]]:
+    """Sort windows by length and cut them where padding plus overhead is least (dynamic programming, exact)."""
+    ordered = sorted(windows, key=lambda window: window.length_s)
+    count = len(ordered)
+    best = [0.0] + [math.inf] * count
+    cut_from = [0] * (count + 1)
+    for end in range(1, count + 1):
+        for start in range(end - 1, -1, -1):
+            seconds = (end - start) * ordered[end - 1].length_s
+            if seconds > max_batch_s and end - start > 1:
+                break
+            cost = best[start] + seconds + OVERHEAD_S
+            if cost < best[end]:
+                best[end], cut_from[end] = cost, start
+    batches: list[list[Window]] = []
+    end = count
+    while end:
+        batches.append(ordered[cut_from[end] : end])
+        end = cut_from[end]
+    return batches[::-1]

@@ -1,0 +1,90 @@
+"""Low-rank adapters on Whisper: put on for training, found again for evaluation.
+
+Reads and writes the adapter folders of peft (`adapter_config.json`, `adapter_model.safetensors`).
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from rojak.config.schema import TrainConfig
+from rojak.errors import InputError
+from rojak.model.names import model_path
+from rojak.model.whisper import Whisper, load_whisper
+from rojak.runs import read_json
+
+ADAPTER_FILE = "adapter_config.json"
+
+
+def add_lora(whisper: Whisper, config: TrainConfig) -> PeftModel:
+    """Put LoRA layers (Hu et al., 2021) into the model, in place, and freeze everything else.
+
+    `task_type` stays None: peft's SEQ_2_SEQ_LM wrapper passes `input_ids`, which Whisper does not take.
+    """
+    settings = LoraConfig(
+        task_type=None,
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=list(config.lora_target_modules),
+        base_model_name_or_path=config.model_name,
+    )
+    model = get_peft_model(whisper.network, settings)
+    # peft writes the path that was loaded from; the name the user gave works on other machines too.
+    model.peft_config["default"].base_model_name_or_path = config.model_name
+    return model
+
+
+def load_adapted(folder: Path) -> Whisper:
+    """Load the base model named in an adapter folder and merge the adapter into its weights.
+
+    Raises:
+        InputError: The folder holds no adapter, or its base cannot be loaded.
+    """
+    settings = read_json(folder / ADAPTER_FILE)
+    base_name = settings.get("base_model_name_or_path")
+    if not base_name:
+        raise InputError(f"{folder / ADAPTER_FILE} does not name its base model (base_model_name_or_path).")
+    base = load_whisper(base_name)
+    try:
+        merged = PeftModel.from_pretrained(base.network, folder, use_safetensors=True).merge_and_unload()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{folder} does not fit its base model {base_name}: {str(error).splitlines()[0]}") from error
+    return replace(base, name=str(folder), network=merged.eval())
+
+
+def load_any(name: str) -> Whisper:
+    """Load a base model, an adapter folder, a full model folder, or the best model of a run directory."""
+    folder = Path(model_path(name))
+    if (folder / "best").is_dir():
+        folder = folder / "best"
+    elif (folder / "checkpoints").is_dir():
+        raise InputError(f"{name} is a run without a best model yet; let `rojak train` reach its first validation.")
+    if (folder / ADAPTER_FILE).is_file():
+        return load_adapted(folder)
+    return load_whisper(str(folder) if folder.is_dir() else name)
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """How much of a model is trained."""
+
+    trainable: int
+    total: int
+
+    def __str__(self) -> str:
+        share = self.trainable / self.total
+        return f"{self.trainable / 1e6:.2f} M of {self.total / 1e6:.2f} M parameters are trained ({share:.1%})"
+
+
+def count_parameters(model: torch.nn.Module) -> ParameterCount:
+    """Count parameters; a 4-bit weight counts as the elements it stands for, not as its packed bytes."""
+    trainable = total = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        elements = state.shape.numel() if state is not None else parameter.numel()
+        total += elements
+        trainable += elements if parameter.requires_grad else 0
+    return ParameterCount(trainable, total)

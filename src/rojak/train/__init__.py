@@ -1,0 +1,1 @@
+"""Fine-tuning: the stages, the loop, its checkpoints."""

@@ -1,0 +1,129 @@
+"""Turn planned windows into tensors: read audio, augment, lay clips into windows, write decoder inputs and labels.
+
+Reads prepared shards; runs in loader workers. Everything random is a function
+of (seed, epoch, audio_id).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rojak.audio import SAMPLE_RATE
+from rojak.config.schema import AugmentConfig
+from rojak.data.dataset import Dataset
+from rojak.features.augment import Samples, augment, sample_rng
+from rojak.features.mel import SAMPLES_PER_POSITION
+from rojak.features.windows import Window
+from rojak.model.whisper import IGNORED, SpeechTokens
+from rojak.records import Utterance
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A micro-batch on its way to the device.
+
+    `waveforms` is `(batch, samples)` float32; `inputs` and `labels` are `(batch, tokens)` int64.
+    """
+
+    waveforms: torch.Tensor
+    inputs: torch.Tensor
+    labels: torch.Tensor
+    audio_ids: tuple[str, ...]
+    speech_s: float
+    padded_s: float
+
+
+def token_language(utterance: Utterance, mixed: str) -> str:
+    """Give the language whose token stands before the text.
+
+    Args:
+        utterance: With `language` and, for mixed ones, `words`.
+        mixed: Code for mixed utterances, or `matrix` for the language of most of their words.
+    """
+    if utterance.language and utterance.language != "mixed":
+        return utterance.language
+    if mixed != "matrix":
+        return mixed
+    counts = Counter(word.language for word in utterance.words or () if word.language not in ("particle", "other"))
+    return counts.most_common(1)[0][0] if counts else "ms"
+
+
+class BatchBuilder:
+    """Builds batches from one training split."""
+
+    def __init__(self, data: Dataset, tokens: SpeechTokens, mixed_language_token: str, seed: int) -> None:
+        self._data = data
+        self._tokens = tokens
+        self._mixed = mixed_language_token
+        self._seed = seed
+
+    def build(self, windows: Sequence[Window], augmentation: AugmentConfig, epoch: int) -> Batch:
+        """Build the tensors of one micro-batch.
+
+        A packed window takes the language token of its longest clip. With `timestamps`, each clip's text stands between
+        its start and end time, as in Whisper's own training data.
+        """
+        length_s = max(window.length_s for window in windows)
+        num_samples = round(length_s * SAMPLE_RATE / SAMPLES_PER_POSITION) * SAMPLES_PER_POSITION
+        waveforms = np.zeros((len(windows), num_samples), np.float32)
+        sequences: list[list[int]] = []
+        ids: list[str] = []
+        for row, window in zip(waveforms, windows, strict=True):
+            sequences.append(self._fill(row, window, augmentation, epoch))
+            ids += [self._data.utterances[clip.index].audio_id for clip in window.clips]
+        inputs, labels = _shift(sequences, self._tokens.end)
+        return Batch(
+            waveforms=torch.from_numpy(waveforms),
+            inputs=inputs,
+            labels=labels,
+            audio_ids=tuple(ids),
+            speech_s=sum(window.speech_s for window in windows),
+            padded_s=len(windows) * length_s,
+        )
+
+    def _fill(self, row: np.ndarray, window: Window, augmentation: AugmentConfig, epoch: int) -> list[int]:
+        """Write the window's audio into `row`; give its whole token sequence."""
+        longest = max(window.clips, key=lambda clip: clip.duration)
+        language = token_language(self._data.utterances[longest.index], self._mixed)
+        sequence = self._tokens.prompt(language, timestamps=window.timestamps)
+        position = 0
+        for clip in window.clips:
+            utterance = self._data.utterances[clip.index]
+            rng = sample_rng(self._seed, epoch, utterance.audio_id)
+            samples = augment(self._data.read_audio(clip.index), augmentation, rng, self._draw_voices(clip.index))
+            samples = samples[: len(row) - position]
+            row[position : position + len(samples)] = samples
+            text = self._tokens.encode(utterance.text)
+            if window.timestamps:
+                start, end = position / SAMPLE_RATE, (position + len(samples)) / SAMPLE_RATE
+                text = [self._tokens.timestamp(start), *text, self._tokens.timestamp(end)]
+            sequence += text
+            position += len(samples)
+        return [*sequence, self._tokens.end]
+
+    def _draw_voices(self, index: int) -> Callable[[np.random.Generator, int], list[Samples]]:
+        """Give a function that reads recordings of other speakers than the one of `index`, where there are any."""
+        utterances = self._data.utterances
+        speaker = utterances[index].speaker_id
+
+        def draw(rng: np.random.Generator, count: int) -> list[Samples]:
+            candidates = rng.integers(len(utterances), size=8 * count).tolist()
+            others = [i for i in candidates if speaker is None or utterances[i].speaker_id != speaker]
+            return [self._data.read_audio(i) for i in (others or candidates)[:count]]
+
+        return draw
+
+
+def _shift(sequences: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give decoder inputs (all but the last token) and labels (all but the first, which is the start token)."""
+    length = max(len(sequence) for sequence in sequences) - 1
+    inputs = torch.full((len(sequences), length), padding)
+    labels = torch.full((len(sequences), length), IGNORED)
+    for row, sequence in enumerate(sequences):
+        tokens = torch.tensor(sequence)
+        inputs[row, : len(sequence) - 1] = tokens[:-1]
+        labels[row, : len(sequence) - 1] = tokens[1:]
+    return inputs, labels

@@ -1,0 +1,327 @@
+"""The training loop, whole and in sight.
+
+Reads a configuration and prepared data; writes a run directory:
+
+    RUN/config.yaml   RUN/log.jsonl   RUN/tensorboard/   RUN/checkpoints/step-*/   RUN/best/
+"""
+
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch.utils.data import DataLoader
+
+from rojak.config.schema import TrainConfig
+from rojak.data.dataset import Dataset
+from rojak.errors import ConfigError, TrainingError
+from rojak.features.augment import mask_features
+from rojak.train.batch import Batch
+from rojak.model.adapters import add_lora, count_parameters
+from rojak.model.whisper import IGNORED, Whisper, load_whisper, save_whisper, token_losses
+from rojak.runs import locked, write_bytes
+from rojak.train.checkpoint import (
+    RunState,
+    checkpoint_path,
+    load_checkpoint,
+    load_model_into,
+    newest_valid,
+    remove_old,
+    save_checkpoint,
+)
+from rojak.train.devices import Compute, choose_compute
+from rojak.train.optim import (
+    build_optimizer,
+    optimizer_tensors,
+    restore_optimizer,
+    schedule,
+    set_learning_rate,
+    trainable_parameters,
+)
+from rojak.train.runlog import RunLog
+from rojak.train.signals import StopRequest, stop_on_signals
+from rojak.train.stages import Curriculum, StepPlan, derive_seed
+from rojak.train.validate import Validator
+
+CONFIG_FILE = "config.yaml"
+HARMLESS = {"output_dir", "loader_workers", "log_every_steps", "tensorboard"}
+"""Settings that a continued run may change: they do not touch the result."""
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """How a run ended."""
+
+    run: Path
+    steps: int
+    best_metric: float
+    best_step: int
+    train_s: float
+    audio_s: float
+
+
+def train(config: TrainConfig, *, allow_change: bool = False) -> TrainSummary:
+    """Train as the configuration says, or continue the run in its `output_dir`.
+
+    Args:
+        config: Everything about the run.
+        allow_change: Continue even though the configuration differs from the one the run began with.
+
+    Raises:
+        RojakError: Bad input, bad settings, or training that cannot go on.
+        SystemExit: 130 after Ctrl-C, 143 after SIGTERM; a checkpoint was written.
+    """
+    run = Path(config.output_dir)
+    data = Dataset(Path(config.dataset_path), config.train_splits)
+    with locked(run), stop_on_signals() as stop:
+        _settle_config(run, config, allow_change=allow_change)
+        trainer = Trainer(config, run, data)
+        with RunLog(run, trainer.state.step, trainer.curriculum.total_steps, tensorboard=config.tensorboard) as log:
+            return trainer.run_to_end(log, stop)
+
+
+def _settle_config(run: Path, config: TrainConfig, *, allow_change: bool) -> None:
+    """Write the configuration of a new run; compare it with that of a run to be continued."""
+    path = run / CONFIG_FILE
+    values = config.model_dump(mode="json")
+    if path.exists() and not allow_change:
+        before = _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
+        now = _flat(values)
+        changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in HARMLESS)
+        if changed:
+            differences = ", ".join(f"{key}: {before.get(key)} → {now.get(key)}" for key in changed)
+            raise ConfigError(
+                f"{run} holds a run with other settings ({differences}); "
+                "choose another output_dir, or continue it all the same with --allow-change."
+            )
+    write_bytes(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict | list) or not values:
+        return {prefix.removesuffix("."): values}
+    pairs = values.items() if isinstance(values, dict) else enumerate(values)
+    return {key: leaf for name, value in pairs for key, leaf in _flat(value, f"{prefix}{name}.").items()}
+
+
+class Trainer:
+    """A model being trained: weights, optimiser, and where the run stands."""
+
+    def __init__(self, config: TrainConfig, run: Path, data: Dataset) -> None:
+        self.config = config
+        self.run = run
+        self.notes: list[str] = []
+        self.compute = choose_compute(config.precision)
+        self.whisper, self.model = _build_model(config, self.compute)
+        self.curriculum = Curriculum(config, data, self.whisper.tokens)
+        self.log_mel = self.whisper.log_mel()
+        self.validator = Validator(config, self.whisper)
+        self.parameters = trainable_parameters(self.model)
+        self.optimizer = build_optimizer(self.parameters, config.optimizer)
+        self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.precision == "fp16")
+        self.state = RunState()
+        self._restore()
+
+    def _restore(self) -> None:
+        folder = newest_valid(self.run, self.notes.append)
+        if folder is None:
+            return
+        self.state, tensors = load_checkpoint(folder)
+        load_model_into(self.model, folder / "model")
+        restore_optimizer(self.optimizer, self.parameters, tensors)
+        if self.state.loss_scale:
+            self.scaler.load_state_dict(self.state.loss_scale)
+        self.notes.append(f"Continuing from {folder.name} of {self.curriculum.total_steps} steps.")
+
+    def run_to_end(self, log: RunLog, stop: StopRequest) -> TrainSummary:
+        """Take every step that is left; validate, checkpoint and log on the way."""
+        total = self.curriculum.total_steps
+        for note in self.notes:
+            log.say(note)
+        log.say(f"{count_parameters(self.model)}; {self.compute.precision} on {self.compute.device}; {total} steps.")
+        log.event("start", step=self.state.step, total_steps=total, notes=self.notes)
+        every = self.config.validation.every_steps or max(1, math.ceil(total / 10))
+        batches = iter(self._loader())
+        first_step, began = self.state.step, time.perf_counter()
+        for plan in self.curriculum.steps_from(self.state.stage_index, self.state.step_in_stage):
+            started = time.perf_counter()
+            figures = self._step(plan, [next(batches) for _ in plan.micro_batches])
+            self.state.step += 1
+            self.state.stage_index, self.state.step_in_stage = plan.stage.index, plan.step_in_stage + 1
+            seconds = time.perf_counter() - started
+            self.state.train_s += seconds
+            self.state.audio_s += figures["audio_s"]
+            last = self.state.step == total
+            if self.state.step % self.config.log_every_steps == 0 or last:
+                per_step = (time.perf_counter() - began) / (self.state.step - first_step)
+                figures |= {"step": self.state.step, "stage": plan.stage.config.name, "epoch": plan.epoch}
+                figures |= {"audio_s_per_s": figures["audio_s"] / seconds, "tokens_per_s": figures["tokens"] / seconds}
+                figures |= {"eta_s": per_step * (total - self.state.step)}
+                log.event("train", **figures)
+                log.show_step(plan.stage.config.name, figures)
+            stage_ends = self.state.step_in_stage == plan.stage.num_steps
+            validate = self.state.step % every == 0 or stage_ends
+            checkpoint = self.config.checkpoint_every_steps or every
+            if validate:
+                self._validate(log, plan)
+            if validate or self.state.step % checkpoint == 0 or stop.signum is not None:
+                self._save()
+            if stop.signum is not None and not last:
+                log.say(f"Stopped at step {self.state.step}; the same command continues from here.")
+                log.event("stopped", step=self.state.step, signal=stop.signum)
+                raise SystemExit(stop.exit_code)
+        return self._finish(log)
+
+    def _loader(self) -> Iterator[Batch]:
+        """Build batches in training order, ahead of need when there are loader workers."""
+        jobs = (
+            (plan, number)
+            for plan in self.curriculum.steps_from(self.state.stage_index, self.state.step_in_stage)
+            for number in range(len(plan.micro_batches))
+        )
+        workers = self.config.loader_workers
+        if workers == 0:
+            return (self.curriculum.build(plan, number) for plan, number in jobs)
+        return iter(
+            DataLoader(
+                _Built(self.curriculum),  # type: ignore[arg-type]
+                sampler=jobs,  # type: ignore[arg-type]
+                batch_size=None,
+                num_workers=workers,
+                prefetch_factor=4,
+                multiprocessing_context="forkserver",
+                pin_memory=self.compute.device.type == "cuda",
+            )
+        )
+
+    def _step(self, plan: StepPlan, batches: list[Batch]) -> dict[str, Any]:
+        """Take one optimiser step; the loss is the mean over the label tokens of all its micro-batches."""
+        seed = derive_seed(self.config.seed, plan.stage.index, plan.step_in_stage)
+        torch.manual_seed(seed)
+        device = self.compute.device
+        num_tokens = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
+        rate = plan.stage.learning_rate * schedule(self.state.step, self.curriculum.total_steps, self.config.optimizer)
+        set_learning_rate(self.optimizer, rate)
+        self.model.train()
+        total_loss = 0.0
+        for number, batch in enumerate(batches):
+            mel = self.log_mel(batch.waveforms.to(device, non_blocking=True))
+            mel = mask_features(mel, plan.stage.config.augment, derive_seed(seed, number))
+            with self.compute.autocast():
+                losses = token_losses(self.whisper.network, mel, batch.inputs.to(device), batch.labels.to(device))
+            loss = losses.sum() / num_tokens
+            value = loss.item()
+            if not math.isfinite(value):
+                raise TrainingError(_not_finite("loss", value, self.state.step, batch.audio_ids))
+            self.scaler.scale(loss).backward()
+            total_loss += value
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.optimizer.max_grad_norm).item()
+        if not math.isfinite(norm) and self.compute.precision != "fp16":
+            ids = tuple(audio_id for batch in batches for audio_id in batch.audio_ids)
+            raise TrainingError(_not_finite("gradient", norm, self.state.step, ids))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        speech_s = sum(batch.speech_s for batch in batches)
+        return {
+            "loss": total_loss,
+            "learning_rate": rate,
+            "grad_norm": norm,
+            "audio_s": speech_s,
+            "tokens": num_tokens,
+            "padding_share": 1 - speech_s / sum(batch.padded_s for batch in batches),
+        }
+
+    def _validate(self, log: RunLog, plan: StepPlan) -> None:
+        self.model.eval()
+        with self.compute.autocast():
+            result = self.validator.run()
+        metric = result.metrics[self.config.validation.metric]
+        log.event("validation", step=self.state.step, stage=plan.stage.config.name, **result.metrics)
+        log.event("samples", step=self.state.step, samples=result.samples)
+        log.show_validation(result.metrics["wer"])
+        figures = " · ".join(f"{name} {value:.1%}" for name, value in result.metrics.items() if value is not None)
+        log.say(f"Step {self.state.step}: validation {figures}")
+        worst = math.inf if metric is None else metric
+        self.state.best = sorted([*self.state.best, (worst, self.state.step)])[: self.config.validation.keep_best]
+
+    def _save(self) -> None:
+        """Checkpoint; then, when this step is the best yet, make it `best/`; then let old checkpoints go."""
+        self.state.loss_scale = self.scaler.state_dict() or None
+        tensors = optimizer_tensors(self.optimizer, self.parameters)
+        folder = save_checkpoint(self.run, self.state, tensors, self._save_model)
+        if self.state.best and self.state.best[0][1] == self.state.step:
+            _replace_folder(folder / "model", self.run / "best")
+        remove_old(self.run, {self.state.step} | {step for _, step in self.state.best})
+
+    def _save_model(self, folder: Path) -> None:
+        if self.config.adapter == "none":
+            save_whisper(self.whisper, folder)
+        else:
+            self.model.save_pretrained(folder)  # type: ignore[operator]
+
+    def _finish(self, log: RunLog) -> TrainSummary:
+        if not self.state.best:
+            raise TrainingError(f"{self.run} ended without a validation; set validation.every_steps lower.")
+        metric, step = self.state.best[0]
+        if not (self.run / "best").is_dir():
+            _replace_folder(checkpoint_path(self.run, step) / "model", self.run / "best")
+        speed = self.state.audio_s / self.state.train_s
+        name = self.config.validation.metric
+        log.say(f"Done: best {name} {metric:.1%} at step {step}; {speed:.0f} audio-s/s; model in {self.run / 'best'}")
+        log.event("end", step=self.state.step, best_metric=metric, best_step=step, train_s=self.state.train_s)
+        return TrainSummary(self.run, self.state.step, metric, step, self.state.train_s, self.state.audio_s)
+
+
+class _Built:
+    """The micro-batches of a run as a torch data set whose keys are (plan, number)."""
+
+    def __init__(self, curriculum: Curriculum) -> None:
+        self._curriculum = curriculum
+
+    def __getitem__(self, job: tuple[StepPlan, int]) -> Batch:
+        return self._curriculum.build(*job)
+
+
+def _build_model(config: TrainConfig, compute: Compute) -> tuple[Whisper, torch.nn.Module]:
+    """Load the base and put the adapter on; frozen weights are held in the compute format, trained ones in float32."""
+    torch.manual_seed(config.seed)
+    frozen = config.adapter != "none"
+    whisper = load_whisper(
+        config.model_name,
+        random_weights=config.init == "random",
+        quantize_4bit=config.use_4bit,
+        dtype=compute.dtype if frozen else torch.float32,
+    )
+    if not config.use_4bit:
+        whisper.network.to(compute.device)  # type: ignore[arg-type]
+    if config.gradient_checkpointing == "on":
+        whisper.network.gradient_checkpointing_enable({"use_reentrant": False})
+    model = add_lora(whisper, config) if frozen else whisper.network
+    return whisper, model
+
+
+def _not_finite(what: str, value: float, step: int, audio_ids: tuple[str, ...]) -> str:
+    shown = ", ".join(audio_ids[:8]) + (f" and {len(audio_ids) - 8} more" if len(audio_ids) > 8 else "")
+    return (
+        f"The {what} became {value} at step {step + 1}, on the clips {shown}; look at these recordings, "
+        "then try a lower learning_rate, a lower optimizer.max_grad_norm, or precision: fp32."
+    )
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    """Copy `source` over `target`; a reader finds the old folder or the new one, for an instant none."""
+    fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(source, fresh)
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,37 @@
+"""Ctrl-C and SIGTERM while training: finish the step, checkpoint, exit with a code that says which."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass
+class StopRequest:
+    """Whether and by which signal the process was asked to stop."""
+
+    signum: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as shells do: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + (self.signum or 0)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Note the first SIGINT or SIGTERM instead of dying of it; a second one acts at once."""
+    request = StopRequest()
+
+    def note(signum: int, _: FrameType | None) -> None:
+        if request.signum is not None:
+            raise KeyboardInterrupt
+        request.signum = signum
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

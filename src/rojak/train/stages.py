@@ -1,0 +1,99 @@
+"""The curriculum as a list of steps: which clips each optimiser step sees, laid into which windows.
+
+Takes the configuration and the training data; gives, for any step of the run, the same plan every time it is asked.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rojak.config.schema import StageConfig, TrainConfig
+from rojak.data.dataset import Dataset
+from rojak.data.mixture import Mixture
+from rojak.features.augment import draw_speed, sample_rng
+from rojak.train.batch import Batch, BatchBuilder
+from rojak.features.mel import WINDOW_SECONDS
+from rojak.features.windows import Clip, Window, plan_step
+from rojak.model.whisper import MAX_TARGET_TOKENS, SpeechTokens
+
+
+def derive_seed(*parts: int) -> int:
+    """Give one well-mixed 63-bit seed for a tuple of numbers."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage with its length in steps."""
+
+    index: int
+    config: StageConfig
+    mixture: Mixture
+    steps_per_epoch: int
+    num_steps: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """One optimiser step: its micro-batches, and what is needed to build them."""
+
+    stage: Stage
+    step_in_stage: int
+    epoch: int
+    micro_batches: list[list[Window]]
+
+
+class Curriculum:
+    """All stages over one training set."""
+
+    def __init__(self, config: TrainConfig, data: Dataset, tokens: SpeechTokens, num_processes: int = 1) -> None:
+        self._config = config
+        self._data = data
+        self._builder = BatchBuilder(data, tokens, config.mixed_language_token, config.seed)
+        self._num_tokens = [len(tokens.encode(utterance.text)) for utterance in data.utterances]
+        self.clips_per_step = config.batch_size * config.gradient_accumulation_steps * num_processes
+        self.max_batch_s = config.windows.max_batch_seconds or config.batch_size * WINDOW_SECONDS
+        self.stages = [self._stage(index, stage) for index, stage in enumerate(config.stages)]
+        self.total_steps = sum(stage.num_steps for stage in self.stages)
+
+    def _stage(self, index: int, config: StageConfig) -> Stage:
+        mixture = Mixture(config.mixture, self._data.utterances, config.name)
+        per_epoch = math.ceil(len(mixture) / self.clips_per_step)
+        epochs = config.num_epochs or self._config.num_epochs
+        steps = config.max_steps or max(1, round(epochs * per_epoch))
+        return Stage(index, config, mixture, per_epoch, steps, config.learning_rate or self._config.learning_rate)
+
+    def steps_from(self, stage_index: int, step_in_stage: int) -> Iterator[StepPlan]:
+        """Give the plans from a place in the run to its end."""
+        for stage in self.stages[stage_index:]:
+            first = step_in_stage if stage.index == stage_index else 0
+            order: list[int] = []
+            for step in range(first, stage.num_steps):
+                epoch, place = divmod(step, stage.steps_per_epoch)
+                if not order or place == 0:
+                    order = stage.mixture.order(self._config.seed, stage.index, epoch)
+                yield self._plan(stage, step, epoch, order[place * self.clips_per_step :][: self.clips_per_step])
+
+    def _plan(self, stage: Stage, step: int, epoch: int, indices: list[int]) -> StepPlan:
+        rng = np.random.default_rng((self._config.seed, stage.index, step, 2))
+        clips = [self._clip(index, stage, epoch) for index in indices]
+        micro_batches = plan_step(clips, self._config.windows, self.max_batch_s, MAX_TARGET_TOKENS - 8, rng)
+        return StepPlan(stage, step, epoch, micro_batches)
+
+    def _clip(self, index: int, stage: Stage, epoch: int) -> Clip:
+        utterance = self._data.utterances[index]
+        rng = sample_rng(self._config.seed, self._global_epoch(stage, epoch), utterance.audio_id)
+        duration = utterance.duration / draw_speed(stage.config.augment, rng)
+        return Clip(index, duration, utterance.speaker_id or utterance.audio_id, self._num_tokens[index])
+
+    def _global_epoch(self, stage: Stage, epoch: int) -> int:
+        """Number epochs over all stages, so that a clip sounds different in each."""
+        return 1000 * stage.index + epoch
+
+    def build(self, plan: StepPlan, number: int) -> Batch:
+        """Build the tensors of one micro-batch of a plan."""
+        epoch = self._global_epoch(plan.stage, plan.epoch)
+        return self._builder.build(plan.micro_batches[number], plan.stage.config.augment, epoch)

@@ -1,0 +1,101 @@
+from collections import Counter
+
+import pytest
+
+from rojak.config.schema import MixtureComponent
+from rojak.data.mixture import Mixture, compile_selection, selectable_fields
+from rojak.errors import ConfigError, TrainingError
+from rojak.records import Utterance
+
+
+def utterance(number: int, language: str = "ms", **more: object) -> Utterance:
+    return Utterance.model_validate(
+        {"audio_id": f"u{number}", "audio_filepath": "x", "text": "t", "duration": 1.0, "language": language, **more}
+    )
+
+
+LAH = utterance(
+    1,
+    "mixed",
+    quality_score=5,
+    snr_db=12.0,
+    domain="food",
+    words=[{"word": "Lah", "language": "particle"}],
+    town="Ipoh",
+)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("true", True),
+        ('language == "mixed"', True),
+        ('language != "mixed"', False),
+        ("quality_score >= 4 and snr_db < 15", True),
+        ('"lah" in particles', True),
+        ('"leh" in particles or not (snr_db > 10)', False),
+        ('domain in ["food", "travel"]', True),
+        ("10 < snr_db < 13", True),
+        ("added_snr_db < 5", False),
+        ("not (added_snr_db < 5)", True),
+        ("added_snr_db == none", True),
+        ('town == "Ipoh"', True),
+        ("snr_db > -3", True),
+    ],
+)
+def test_selections(expression: str, expected: bool) -> None:
+    assert compile_selection(expression, ["town"])(selectable_fields(LAH)) is expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("langage == 1", "did you mean language"),
+        ('__import__("os").system("true")', "may only use"),
+        ("text.upper() == 'A'", "may only use"),
+        ("(lambda: 1)()", "may only use"),
+        ("snr_db <", "Cannot read"),
+        ("[x for x in particles]", "may only use"),
+        ("snr_db ** 99", "may only use"),
+        ("snr_db is none", "may only use"),
+    ],
+)
+def test_nothing_else_is_a_selection(expression: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compile_selection(expression)
+
+
+def components(*pairs: tuple[str, float]) -> list[MixtureComponent]:
+    return [MixtureComponent(select=select, weight=weight) for select, weight in pairs]
+
+
+def test_shares_follow_the_weights_and_nothing_repeats_before_all_came() -> None:
+    utterances = [utterance(i) for i in range(80)] + [utterance(i, "mixed") for i in range(80, 100)]
+    mixture = Mixture(components(('language == "ms"', 0.7), ('language == "mixed"', 0.3)), utterances, "s")
+    first, second = mixture.order(1, 0, 0), mixture.order(1, 0, 1)
+    assert len(first) == len(mixture) == 100
+    assert sum(i >= 80 for i in first) == 30
+    counts = Counter(i for i in first + second if i >= 80)
+    assert set(counts.values()) == {3}
+    assert max(Counter(i for i in first if i < 80).values()) == 1
+    assert first != second
+
+
+def test_one_component_sees_each_utterance_once_an_epoch() -> None:
+    mixture = Mixture(components(("true", 1.0)), [utterance(i) for i in range(17)], "s")
+    for epoch in range(3):
+        assert sorted(mixture.order(1, 0, epoch)) == list(range(17))
+
+
+def test_order_depends_on_seed_stage_and_epoch_only() -> None:
+    utterances = [utterance(i) for i in range(30)]
+    orders = {
+        tuple(Mixture(components(("true", 1.0)), utterances, "s").order(*key))
+        for key in [(1, 0, 0), (1, 0, 0), (2, 0, 0), (1, 1, 0), (1, 0, 1)]
+    }
+    assert len(orders) == 4
+
+
+def test_an_empty_selection_is_an_error() -> None:
+    with pytest.raises(TrainingError, match="no training utterance meets"):
+        Mixture(components(('language == "ta"', 1.0)), [utterance(1)], "tamil")
