@@ -1,0 +1,259 @@
+"""The scorer: predictions in, every measure out, with its interval, for the whole set and for its slices.
+
+`score_predictions` is the one function; `Scores` is what reports, targets and comparisons are made from and what
+`metrics.json` holds. Documented in `docs/metrics.md`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rojak.errors import InputError
+from rojak.evaluate import tables
+from rojak.evaluate.measure import UtteranceScore, measure
+from rojak.evaluate.metrics import COUNTS, METRICS, Metric
+from rojak.evaluate.prediction import Prediction
+from rojak.evaluate.slices import DEFAULT_SLICES, FEW_UTTERANCES, group_by_slice
+from rojak.evaluate.stats import bootstrap_sums, percentile_interval, sum_by_cluster
+from rojak.text.normalize import PLAIN, TextOptions, normalizer_name
+
+SCHEMA = "rojak-metrics-1"
+"""Name of the shape of `metrics.json`."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How to score.
+
+    Attributes:
+        text: Optional passes of the normaliser.
+        slices: Slicings: fields of the rows, or `language_pair`, `added_snr`, `duration`, `cmi`.
+        resamples: Of the bootstrap; 0 gives no intervals.
+        seed: Of the bootstrap.
+        system: A name for tables.
+        settings: Whatever made the predictions (model, decoding); passed through to the results.
+    """
+
+    text: TextOptions = PLAIN
+    slices: tuple[str, ...] = DEFAULT_SLICES
+    resamples: int = 10_000
+    seed: int = 0
+    system: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number with its 95 % interval.
+
+    Attributes:
+        value: A share (0.153 is 15.3 %) or a plain number; None is "not measured".
+        low: Lower end of the interval; None when there is none.
+        high: Upper end.
+        n: How many things were measured: the denominator.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """The measures over a set of utterances: the whole test set or a part of it.
+
+    Attributes:
+        utterances: Number of utterances, clips without speech included.
+        speakers: Number of known speakers.
+        audio_s: Seconds of audio, of the utterances that tell it.
+        few: Whether the numbers say little: fewer than `FEW_UTTERANCES` utterances.
+        resampled: What the intervals come from: "speakers", "utterances" (fewer than two speakers), None (no interval).
+        metrics: Every name of `metrics.METRICS` and its value.
+        counts: The sums behind them, by the names of `metrics.COUNTS`.
+    """
+
+    utterances: int
+    speakers: int
+    audio_s: float
+    few: bool
+    resampled: Literal["speakers", "utterances"] | None
+    metrics: dict[str, Value]
+    counts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All results of one system on one test set.
+
+    Attributes:
+        system: Its name.
+        normalizer: Name of the normaliser and its passes.
+        settings: What made the predictions, passed through.
+        overall: The whole test set.
+        slices: Slicing → part → measures.
+        language_confusion: Language said → language heard → words; deleted words are heard as `(nothing)`, inserted
+            words said as `(nothing)`.
+        particles: Canonical form → its counts, recall, precision and F1; their means are in `summary`.
+        particle_confusion: Particle said → particle heard, `(other word)` or `(nothing)` → times.
+        switch_pairs: "ms→en" → counts, recall, precision and F1.
+        tagger: How well the tagger agrees with given reference words; None where no row gives any.
+        summary: Numbers without an interval (`tables.summarize`).
+        notes: Sentences that a reader of the numbers must know.
+        utterances: Every utterance, in the order of the rows.
+        labels: Slicing → part → indices into `utterances`.
+    """
+
+    system: str
+    normalizer: str
+    settings: dict[str, Any]
+    overall: Cell
+    slices: dict[str, dict[str, Cell]]
+    language_confusion: tables.Confusion
+    particles: dict[str, tables.Detection]
+    particle_confusion: tables.Confusion
+    switch_pairs: dict[str, tables.Detection]
+    tagger: tables.TaggerAgreement | None
+    summary: dict[str, float | None]
+    notes: list[str]
+    utterances: list[UtteranceScore] = field(repr=False)
+    labels: dict[str, dict[str, list[int]]] = field(repr=False)
+
+
+def score_predictions(
+    rows: Iterable[Prediction],
+    options: ScoreOptions | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Scores:
+    """Score what a system made of a test set.
+
+    Args:
+        rows: One prediction an utterance; rows with an empty reference are clips without speech.
+        options: How to score.
+        on_progress: Called with the number of utterances done, after each.
+
+    Raises:
+        InputError: There are no rows, or two have the same `audio_id`, or a pair is too long to align.
+    """
+    options = options or ScoreOptions()
+    utterances: list[UtteranceScore] = []
+    seen: set[str] = set()
+    for row in rows:
+        if row.audio_id in seen:
+            raise InputError(f"The predictions hold audio_id {row.audio_id} twice; every utterance may have one row.")
+        seen.add(row.audio_id)
+        utterances.append(measure(row, options.text))
+        if on_progress is not None:
+            on_progress(len(utterances))
+    if not utterances:
+        raise InputError("There are no predictions to score; give at least one row.")
+    counts = count_table(utterances)
+    labels = {name: group for name in options.slices if (group := group_by_slice(utterances, name))}
+    overall = measure_cell(utterances, counts, options)
+    speech = [score for score in utterances if score.reference_words]
+    particles = tables.particle_table(speech)
+    return Scores(
+        system=options.system,
+        normalizer=normalizer_name(options.text),
+        settings=options.settings,
+        overall=overall,
+        slices={
+            name: {
+                part: measure_cell([utterances[i] for i in indices], counts[indices], options)
+                for part, indices in group.items()
+            }
+            for name, group in labels.items()
+        },
+        language_confusion=tables.language_confusion(speech),
+        particles=particles,
+        particle_confusion=tables.particle_confusion(speech),
+        switch_pairs=tables.switch_pairs(speech),
+        tagger=tables.tagger_agreement(utterances),
+        summary=tables.summarize(utterances, particles),
+        notes=_notes(utterances, overall),
+        utterances=utterances,
+        labels=labels,
+    )
+
+
+def count_table(utterances: Sequence[UtteranceScore]) -> Floats:
+    """Lay the counts of utterances out as `(utterances, len(COUNTS))`."""
+    column = {name: place for place, name in enumerate(COUNTS)}
+    table = np.zeros((len(utterances), len(COUNTS)))
+    for row, score in enumerate(utterances):
+        for name, value in score.counts.items():
+            table[row, column[name]] = value
+    return table
+
+
+def cluster_utterances(
+    utterances: Sequence[UtteranceScore],
+) -> tuple[list[int], Literal["speakers", "utterances"] | None]:
+    """Number what is resampled: speakers, or utterances when fewer than two speakers are known; None if there is one.
+
+    An utterance whose speaker is unknown stands for itself.
+    """
+    speakers = {score.prediction.speaker_id for score in utterances} - {None}
+    if len(utterances) < 2:
+        return [0] * len(utterances), None
+    if len(speakers) < 2:
+        return list(range(len(utterances))), "utterances"
+    numbers: dict[Any, int] = {}
+    keys = (score.prediction.speaker_id or (score.prediction.audio_id,) for score in utterances)
+    return [numbers.setdefault(key, len(numbers)) for key in keys], "speakers"
+
+
+def measure_cell(utterances: Sequence[UtteranceScore], counts: Floats, options: ScoreOptions) -> Cell:
+    """Compute every measure over a set of utterances, with its interval."""
+    sums = dict(zip(COUNTS, counts.sum(axis=0).tolist(), strict=True))
+    clusters, resampled = cluster_utterances(utterances)
+    resamples: dict[str, Floats] | None = None
+    if resampled is not None and options.resamples:
+        drawn = bootstrap_sums(sum_by_cluster(counts, clusters), options.resamples, options.seed)
+        resamples = dict(zip(COUNTS, drawn.T, strict=True))
+    return Cell(
+        utterances=len(utterances),
+        speakers=len({score.prediction.speaker_id for score in utterances} - {None}),
+        audio_s=sum(score.prediction.duration or 0.0 for score in utterances),
+        few=len(utterances) < FEW_UTTERANCES,
+        resampled=resampled if resamples is not None else None,
+        metrics={name: _value(metric, sums, resamples) for name, metric in METRICS.items()},
+        counts=sums,
+    )
+
+
+def _value(metric: Metric, sums: dict[str, float], resamples: dict[str, Floats] | None) -> Value:
+    base = sum(sums[name] for name in metric.base)
+    if not base:
+        return Value(None, None, None, 0)
+    interval = percentile_interval(metric.compute(resamples)) if resamples is not None else None
+    low, high = interval or (None, None)
+    return Value(float(metric.compute(sums)), low, high, round(base))
+
+
+def _notes(utterances: Sequence[UtteranceScore], overall: Cell) -> list[str]:
+    """Say what a reader must know before believing the numbers."""
+    notes = []
+    if overall.resampled == "utterances":
+        notes.append(
+            "Fewer than two speakers are known, so intervals come from resampling utterances and are too narrow."
+        )
+    elif overall.resampled == "speakers" and overall.speakers < 10:
+        notes.append(f"Intervals come from only {overall.speakers} speakers and are rough.")
+    if overall.few:
+        notes.append(f"Only {overall.utterances} utterances: too few for firm conclusions.")
+    silent = sum("nonspeech" in score.flags for score in utterances)
+    if silent:
+        notes.append(f"{silent} references hold no words and count as clips without speech, outside WER and CER.")
+    tagged = sum(score.languages_from == "tagged" for score in utterances)
+    if tagged:
+        notes.append(f"The words of {tagged} references were tagged by the tagger, not by hand.")
+    differ = sum(score.languages_from == "differ" for score in utterances)
+    if differ:
+        notes.append(f"In {differ} rows `words` are not the words of `reference`; the tagger filled in.")
+    return notes
