@@ -3,9 +3,9 @@
 The library and its voices come in the wheel of `espeakng_loader`; libespeak-ng is GPL-3 and is loaded at run time only,
 to make speech. Reads its voice data, writes nothing.
 
-libespeak-ng 1.52 carries state from call to call: the same text sounds a few samples different after other calls. A fresh
-process with the same calls gives the same samples, so whoever needs the same bytes twice renders fixed blocks, each in
-a process of its own (see `synthesize.py`).
+libespeak-ng 1.52 carries state from call to call: the same text sounds a few samples different after other calls.
+A fresh process with the same calls gives the same samples, so whoever needs the same bytes twice renders fixed blocks,
+each in a process of its own (see `render.py`).
 """
 
 import ctypes
@@ -26,7 +26,7 @@ _CHARS_UTF8 = 1
 _POS_CHARACTER = 1
 _EVENT_WORD = 1
 _EVENT_END = 5
-_PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4}
+_RATE, _PITCH, _RANGE = 1, 3, 4
 
 
 class _EventId(ctypes.Union):
@@ -53,7 +53,10 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes
 
 @dataclass(frozen=True)
 class Voice:
-    """How a speaker sets libespeak-ng: `variant` from its `voices/!v`, `pitch` and `pitch_range` 0-99, `rate` in words a minute."""
+    """How a speaker sets libespeak-ng.
+
+    `variant` names a file of its `voices/!v` (may be empty); `pitch` and `pitch_range` are 0-99, `rate` words a minute.
+    """
 
     variant: str
     pitch: int
@@ -76,7 +79,10 @@ class Speaker:
     def __init__(self) -> None:
         import espeakng_loader
 
-        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+        try:
+            self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+        except OSError as error:
+            raise RojakError(f"libespeak-ng cannot be loaded ({error}); install espeakng-loader again.") from None
         self._library.espeak_Synth.argtypes = [
             ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint,
             ctypes.c_void_p, ctypes.c_void_p,
@@ -107,9 +113,8 @@ class Speaker:
         name = f"{language}+{voice.variant}" if voice.variant else language
         if self._library.espeak_SetVoiceByName(name.encode()) != 0:
             raise RojakError(f"libespeak-ng has no voice '{name}'; install espeakng-loader again.")
-        for parameter in ("pitch", "rate"):
-            self._library.espeak_SetParameter(_PARAMETERS[parameter], getattr(voice, parameter), 0)
-        self._library.espeak_SetParameter(_PARAMETERS["range"], voice.pitch_range, 0)
+        for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.pitch_range)):
+            self._library.espeak_SetParameter(parameter, value, 0)
         text = " ".join(words)
         encoded = text.encode() + b"\0"
         self._pcm.clear()
@@ -134,7 +139,10 @@ class Speaker:
 
 
 def _word_starts(words: Sequence[str], events: Sequence[tuple[int, int, int]], end: int) -> tuple[int, ...]:
-    """Match word events (1-based character positions) to words; a word without one starts by its share of characters."""
+    """Match word events to words by their 1-based character positions.
+
+    Where the library speaks two words as one ("of the"), the second starts by its share of characters.
+    """
     offsets = np.cumsum([0] + [len(word) + 1 for word in words])
     known = {0: 0, len(words): end}
     for kind, position, sample in events:

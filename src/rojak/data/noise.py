@@ -122,7 +122,8 @@ def room_response(rng: np.random.Generator, *, decay_s: tuple[float, float] = (0
     response[0] = 1.0
     early = rng.integers(int(0.002 * SAMPLE_RATE), int(0.03 * SAMPLE_RATE), size=6)
     response[early] += rng.uniform(-0.35, 0.35, size=6).astype(np.float32)
-    return (response / np.sqrt(np.sum(np.square(response)))).astype(np.float32)
+    unit: Wave = (response / np.sqrt(np.sum(np.square(response)))).astype(np.float32)
+    return unit
 
 
 def reverberate(wave: Wave, response: Wave) -> Wave:

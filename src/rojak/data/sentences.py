@@ -2,17 +2,17 @@
 
 Reads `resources/words_<language>.txt` (slots and their entries) and `resources/sentences_<language>.txt` (templates).
 A template belongs to a topic and a clause type; the type decides which particles may close it (see `switching.py`).
-The vocabulary was picked by hand; `words_*.txt: word` holds common words of the wordfreq lists (CC BY-SA 4.0).
+The vocabulary was picked by hand, with the lists of wordfreq (CC BY-SA 4.0) at hand for common words.
 Writes nothing.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -24,11 +24,15 @@ Tagged = tuple[str, WordLanguage]
 """A word and its language."""
 
 CLAUSE_TYPES = "sednqwrog"
-"""Statement, evaluation, done, ends in a wanted thing or amount, yes/no question, other question, request, suggestion, giving."""
+"""Statement, evaluation, done, ends in a wanted thing, yes/no question, other question, request, suggestion, giving."""
 
 _TEMPLATE_PART = re.compile(
-    r"<(?P<lang>\w\w) (?P<inline>[^>]+)>|\{(?P<slot>\w+)(?::(?P<slot_lang>\w\w))?\}|(?P<pun>\[pun\])|(?P<word>[^\s<>{}\[\]]+)"
+    r"<(?P<lang>\w\w) (?P<inline>[^>]+)>"
+    r"|\{(?P<slot>\w+)(?::(?P<slot_lang>\w\w))?\}"
+    r"|(?P<pun>\[pun\])"
+    r"|(?P<word>[^\s<>{}\[\]]+)"
 )
+_WORDS_SHARE = 0.08
 _SPLIT_SHARES: tuple[tuple[Split, float], ...] = (("train", 0.80), ("validation", 0.88), ("test", 1.0))
 
 
@@ -126,18 +130,18 @@ def lexicon(language: WordLanguage) -> dict[str, tuple[tuple[str, ...], ...]]:
 @lru_cache
 def templates(language: WordLanguage) -> tuple[Template, ...]:
     """Give the monolingual templates of one language."""
-    return tuple(
-        _parse_template(language, *head.split(), body) for head, body in read_lines(f"sentences_{language}.txt")
-    )
+    return tuple(_parse_template(f"{language} {head}", body) for head, body in read_lines(f"sentences_{language}.txt"))
 
 
 @lru_cache
 def mixed_templates() -> tuple[Template, ...]:
     """Give the templates whose fixed words already stand in more than one language."""
-    return tuple(_parse_template(*head.split(), body) for head, body in read_lines("sentences_mixed.txt"))  # type: ignore[arg-type]
+    return tuple(_parse_template(head, body) for head, body in read_lines("sentences_mixed.txt"))
 
 
-def _parse_template(language: WordLanguage, topic: str, clause_type: str, body: str) -> Template:
+def _parse_template(head: str, body: str) -> Template:
+    """Parse `language topic type` and a template."""
+    language, topic, clause_type = cast(tuple[WordLanguage, str, str], tuple(head.split()))
     parts: list[Part] = []
     for match in _TEMPLATE_PART.finditer(body):
         if match["inline"]:
@@ -158,14 +162,14 @@ def fill_slot(slot: str, language: WordLanguage, rng: np.random.Generator) -> li
 
 
 def fill_template(
-    template: Template, rng: np.random.Generator, *, embedded: dict[int, WordLanguage] | None = None, pun: bool = False
+    template: Template, rng: np.random.Generator, *, borrowed: Mapping[int, WordLanguage], pun: bool
 ) -> tuple[Tagged, ...]:
     """Fill the slots of a template.
 
     Args:
         template: The clause.
         rng: Source of the entries drawn.
-        embedded: Part index → language, for slots to be filled from another language's entries.
+        borrowed: Part index → language, for slots to be filled from another language's entries.
         pun: Say the particle `pun` where the template marks a place for it.
     """
     words: list[Tagged] = []
@@ -173,9 +177,9 @@ def fill_template(
         if part.words:
             words.extend((word, part.language) for word in part.words)
         elif part.slot:
-            filling = fill_slot(part.slot, (embedded or {}).get(index, part.language), rng)
-            while len(filling) < 12 and words and set(filling) <= set(words):  # "noodles or noodles"
-                filling = fill_slot(part.slot, (embedded or {}).get(index, part.language), rng)
+            filling = fill_slot(part.slot, borrowed.get(index, part.language), rng)
+            if set(filling) <= set(words):  # "noodles or noodles"
+                filling = fill_slot(part.slot, borrowed.get(index, part.language), rng)
             words.extend(filling)
         elif pun:
             words.append(("pun", "particle"))
@@ -183,6 +187,7 @@ def fill_template(
 
 
 def monolingual_clause(language: WordLanguage, rng: np.random.Generator) -> Template:
-    """Draw a monolingual template, each as likely as the other."""
-    choices = templates(language)
+    """Draw a monolingual template; those of the topic `words`, which hold the rarer vocabulary, in `_WORDS_SHARE`."""
+    wants_words = rng.random() < _WORDS_SHARE
+    choices = [template for template in templates(language) if (template.topic == "words") == wants_words]
     return choices[rng.integers(len(choices))]

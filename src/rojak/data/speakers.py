@@ -54,7 +54,7 @@ def build_speaker(index: int) -> SyntheticSpeaker:
         variant=variant,
         pitch=int(np.clip(pitch + rng.integers(-18, 19), 5, 90)),
         pitch_range=int(rng.integers(35, 70)),
-        rate=int(rng.integers(125, 175)),
+        rate=int(rng.integers(110, 160)),
     )
     tract = float(np.round(rng.uniform(0.94, 1.07), 3))
     return SyntheticSpeaker(index, f"spk-{index:03d}", split, voice, tract, float(np.round(rng.uniform(-0.2, 0.25), 3)))

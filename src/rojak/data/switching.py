@@ -17,6 +17,7 @@ from rojak.data.sentences import (
     Tagged,
     Template,
     fill_template,
+    lexicon,
     mixed_templates,
     monolingual_clause,
     read_lines,
@@ -38,14 +39,17 @@ _MATRIX_AND_EMBEDDED: dict[tuple[WordLanguage, WordLanguage], float] = {
     ("en", "ta"): 0.04,
     ("ms", "ta"): 0.04,
 }
-_NOUN_SLOTS = frozenset(["food", "drink", "fruit", "item", "clothes", "device", "doc", "place", "person", "animal", "subject", "vehicle", "job", "body"])
-_OTHER_SLOTS = frozenset(["adj", "adjf", "feel", "activity", "time"])
+_NOUN_SLOTS = frozenset([
+    "food", "drink", "fruit", "item", "clothes", "device", "doc", "place", "eatery", "shop", "clinic", "school",
+    "person", "animal", "subject", "vehicle", "job", "body",
+])  # fmt: skip
+_OTHER_SLOTS = frozenset(["adj", "adjd", "adjf", "adjp", "adja", "adjr", "adjt", "feel", "activity", "time"])
 """Slots that ms, en and zh may also borrow from each other; Tamil inflects them."""
 
 _WAYS = ("template", "slots", "turn", "join")
-_WAY_SHARES = (0.36, 0.26, 0.16, 0.22)
-_COMPOUND_SHARE = 0.45
-_TURN_SHARE = 0.2
+_WAY_SHARES = (0.34, 0.24, 0.14, 0.28)
+_COMPOUND_SHARE = 0.6
+_TURN_SHARE = 0.15
 """Shares of monolingual sentences that are two clauses, or a clause with a turn of speech."""
 
 
@@ -93,7 +97,7 @@ def _with_borrowed_slots(rng: np.random.Generator, with_particle: bool) -> Sente
     matrix, embedded = _draw_pair(rng)
     slots = _NOUN_SLOTS if "ta" in (matrix, embedded) else _NOUN_SLOTS | _OTHER_SLOTS
     template = monolingual_clause(matrix, rng)
-    places = [index for index, part in enumerate(template.parts) if part.slot in slots]
+    places = [index for index, part in enumerate(template.parts) if part.slot in slots & lexicon(embedded).keys()]
     if not places:
         return None
     first = places[rng.integers(len(places))]
@@ -123,7 +127,7 @@ def _add_turn(
     if not choices:
         return None
     turn = choices[rng.integers(len(choices))]
-    spoken = _say(clause, rng, {}, with_particle)
+    spoken = _say(clause, rng, {}, with_particle, may_open=turn.place == "after")
     return turn.words + spoken if turn.place == "before" else spoken + turn.words
 
 
@@ -149,7 +153,7 @@ def _join(
     if not seconds:
         return None
     second = seconds[rng.integers(len(seconds))]
-    return _say(first, rng, {}, False) + joiner.words + _say(second, rng, {}, with_particle)
+    return _say(first, rng, {}, False) + joiner.words + _say(second, rng, {}, with_particle, may_open=False)
 
 
 def _draw_pair(rng: np.random.Generator) -> tuple[WordLanguage, WordLanguage]:
@@ -158,25 +162,32 @@ def _draw_pair(rng: np.random.Generator) -> tuple[WordLanguage, WordLanguage]:
 
 
 def _say(
-    template: Template, rng: np.random.Generator, borrowed: Mapping[int, WordLanguage], with_particle: bool
+    template: Template,
+    rng: np.random.Generator,
+    borrowed: Mapping[int, WordLanguage],
+    with_particle: bool,
+    *,
+    may_open: bool = True,
 ) -> tuple[Tagged, ...]:
-    """Fill a clause and give it its particles."""
+    """Fill a clause and give it its particles; `may_open` tells that nothing was said before it."""
     has_pun = with_particle and any(not part.words and not part.slot for part in template.parts)
-    with_pun = has_pun and rng.random() < 0.7
-    words = fill_template(template, rng, embedded=dict(borrowed), pun=with_pun)
+    with_pun = has_pun and rng.random() < 0.6
+    words = fill_template(template, rng, borrowed=borrowed, pun=with_pun)
     if with_particle and (not with_pun or rng.random() < 0.3):
-        words = _place_particle(words, template, rng)
+        words = _place_particle(words, template, rng, may_open)
     return words
 
 
-def _place_particle(words: tuple[Tagged, ...], template: Template, rng: np.random.Generator) -> tuple[Tagged, ...]:
+def _place_particle(
+    words: tuple[Tagged, ...], template: Template, rng: np.random.Generator, may_open: bool
+) -> tuple[Tagged, ...]:
     """Open or close a clause with a particle that suits its type and language; none suits some clauses."""
     places = _placed_particles()
     if words[-1][0] in ("吧", "吗"):  # Mandarin has closed the clause with a particle of its own
         return words
-    start = places.get(("start", template.clause_type, template.language))
+    start = places.get(("start", template.clause_type, template.language)) if may_open else None
     end = places.get(("end", template.clause_type, template.language))
-    if start and (end is None or rng.random() < (0.6 if template.clause_type == "g" else 0.15)):
+    if start and (end is None or rng.random() < (0.8 if template.clause_type == "g" else 0.15)):
         return ((_draw(start, rng), "particle"), *words)
     return (*words, (_draw(end, rng), "particle")) if end else words
 

@@ -7,11 +7,12 @@ noise from `noise.py`. Writes, in the layout that `prepare` reads:
     OUT/<split>/audio/<id>.flac                       16 kHz mono
     OUT/synthesis.json                                what was asked for and the versions that made it
 
-The same settings and seed give the same bytes, whatever the number of workers: the plan is made first, and its blocks of
-fixed size are each spoken in a fresh process (`render.py`). Speakers and sentences of the splits are disjoint, and stay so
-across corpora of other seeds. Everything goes to a folder beside OUT that is renamed when whole.
+The same settings and seed give the same bytes, whatever the number of workers: the plan comes first
+(`synthesis_plan.py`), and its blocks of fixed size are each spoken in a fresh process (`render.py`). Speakers and
+sentences of the splits are disjoint, and stay so across corpora of other seeds. Everything goes to a folder beside OUT
+that is renamed when whole.
 
-libespeak-ng is GPL-3 and loaded at run time only to make speech; word lists derive in part from wordfreq (CC BY-SA 4.0).
+libespeak-ng is GPL-3 and loaded at run time only to make speech; wordfreq's lists are CC BY-SA 4.0.
 """
 
 import json
@@ -23,60 +24,18 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import rojak
-from rojak.data.sentences import Sentence
-from rojak.data.speakers import MAX_SPEAKERS, MIN_SPEAKERS, SyntheticSpeaker, build_speakers
-from rojak.data.switching import mixed_sentence, monolingual_sentence
-from rojak.errors import ConfigError, InputError, RojakError
-from rojak.records import LANGUAGES, SPLITS, Split, Utterance, Word, quality_from_snr
-
-BLOCK_SIZE = 100
-"""Utterances spoken by one process. Part of what decides the bytes."""
-
-SNR_BUCKETS_DB = ((0.0, 5.0), (5.0, 10.0), (10.0, 15.0), (15.0, 20.0))
-ENVIRONMENTS = {"babble": 0.28, "pink": 0.22, "hum": 0.14, "reverb+pink": 0.18, "reverb+babble": 0.12, "hum+pink": 0.06}
-_SPLIT_HOURS: dict[Split, float] = {"train": 0.80, "validation": 0.08, "test": 0.12}
-_CROWD_SIZE = 6
-
-_SECONDS_A_LETTER = {"ms": 0.0745, "en": 0.0745, "zh": 0.235, "ta": 0.0745, "particle": 0.1, "other": 0.0745}
-_SECONDS_A_CLIP = 0.45
-"""How long a clip is, roughly: at 150 words a minute, by letters (Tamil counts vowel signs too). Only sizes the plan."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What kind of corpus to make.
-
-    Attributes:
-        kinds: Shares of utterances by language, `ms en zh ta mixed`; need not sum to 1.
-        particle_share: Share of monolingual Malay and English sentences that get particles.
-        mixed_particle_share: The same for code-switched sentences.
-        noisy_share: Share of utterances with added noise at a known ratio.
-        num_speakers: How many of the 96 fixed speakers are heard, at least 24.
-    """
-
-    kinds: dict[str, float] = field(
-        default_factory=lambda: {"ms": 0.2, "en": 0.2, "zh": 0.12, "ta": 0.12, "mixed": 0.36}
-    )
-    particle_share: float = 0.25
-    mixed_particle_share: float = 0.5
-    noisy_share: float = 0.25
-    num_speakers: int = 48
-
-
-CLEAN_MONOLINGUAL = Settings(
-    kinds={"ms": 0.25, "en": 0.25, "zh": 0.25, "ta": 0.25}, particle_share=0.0, noisy_share=0.0
-)
-"""What the base model learns from: four languages, each by itself, no particles, no noise."""
+from rojak.data.synthesis_plan import BLOCK_SIZE, PlannedUtterance, Settings, build_block, check_settings, plan_split
+from rojak.errors import InputError, RojakError
+from rojak.records import SPLITS, Split, Utterance, Word, quality_from_snr
 
 
 @dataclass(frozen=True)
@@ -120,20 +79,21 @@ def synthesize(
         InputError: `out_dir` holds something else, or cannot be written.
     """
     settings = settings or Settings()
-    _check_settings(hours, seed, settings)
+    check_settings(hours, seed, settings)
     wanted = _describe(hours, seed, settings)
     out_dir = Path(out_dir)
     if _holds_corpus(out_dir, wanted):
         return _summarise_existing(out_dir)
     started = time.perf_counter()
-    plan = {split: _plan_split(split, hours, seed, settings) for split in SPLITS}
+    plan = {split: plan_split(split, hours, seed, settings) for split in SPLITS}
     try:
         out_dir.parent.mkdir(parents=True, exist_ok=True)
         partial_dir = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.partial-", dir=out_dir.parent))
     except OSError as error:
         raise _unwritable(out_dir, error.strerror or str(error)) from None
     try:
-        answers = _render(plan, partial_dir, seed, workers or _num_cores(), show_progress)
+        blocks = _lay_out(plan, partial_dir, seed, settings)
+        answers = _render(blocks, workers or _num_cores(), show_progress)
         _write_corpus(plan, answers, partial_dir, wanted)
         partial_dir.chmod(0o755)  # mkdtemp makes it private
         if out_dir.exists():
@@ -152,79 +112,30 @@ def synthesize(
     )
 
 
-@dataclass(frozen=True)
-class PlannedUtterance:
-    """A sentence and how it will be spoken; `environment` and `snr_db` only for noisy ones."""
-
-    audio_id: str
-    sentence: Sentence
-    speaker: SyntheticSpeaker
-    environment: str | None = None
-    snr_db: float | None = None
-
-    def to_block_item(self) -> dict[str, Any]:
-        """Give what `render.render_block` needs."""
-        item = {"audio_id": self.audio_id, "speaker": self.speaker.index, "words": self.sentence.words}
-        return item if self.environment is None else item | {"environment": self.environment, "snr_db": self.snr_db}
-
-
-def _plan_split(split: Split, hours: float, seed: int, settings: Settings) -> list[PlannedUtterance]:
-    """Draw a split's utterances until their estimated length is reached."""
-    rng = np.random.default_rng([seed, SPLITS.index(split)])
-    speakers = [speaker for speaker in build_speakers(settings.num_speakers) if speaker.split == split]
-    items: list[PlannedUtterance] = []
-    left_s = hours * 3600 * _SPLIT_HOURS[split]
-    while left_s > 0 or not items:
-        if len(items) % len(speakers) == 0:
-            order = rng.permutation(len(speakers))
-        speaker = speakers[order[len(items) % len(speakers)]]
-        sentence = _draw_sentence(split, rng, settings)
-        environment, snr_db = None, None
-        if rng.random() < settings.noisy_share:
-            environment = list(ENVIRONMENTS)[rng.choice(len(ENVIRONMENTS), p=list(ENVIRONMENTS.values()))]
-            snr_db = round(float(rng.uniform(*SNR_BUCKETS_DB[rng.integers(len(SNR_BUCKETS_DB))])), 2)
-        items.append(PlannedUtterance(f"{split}-{len(items):06d}", sentence, speaker, environment, snr_db))
-        left_s -= _estimate_seconds(sentence, speaker)
-    return items
-
-
-def _draw_sentence(split: Split, rng: np.random.Generator, settings: Settings) -> Sentence:
-    """Draw sentences of one kind until one belongs to the split."""
-    shares = np.array(list(settings.kinds.values()), dtype=float)
-    kind = list(settings.kinds)[rng.choice(len(shares), p=shares / shares.sum())]
-    while True:
-        if kind == "mixed":
-            sentence = mixed_sentence(rng, settings.mixed_particle_share)
-        else:
-            sentence = monolingual_sentence(kind, rng, settings.particle_share)  # type: ignore[arg-type]
-        if sentence.split == split:
-            return sentence
-
-
-def _estimate_seconds(sentence: Sentence, speaker: SyntheticSpeaker) -> float:
-    letters_s = sum(_SECONDS_A_LETTER[language] * len(word) for word, language in sentence.words)
-    return _SECONDS_A_CLIP + letters_s * 150 / speaker.voice.rate / speaker.tract
-
-
-def _render(
-    plan: dict[Split, list[PlannedUtterance]], partial_dir: Path, seed: int, workers: int, show_progress: bool
-) -> dict[str, dict[str, Any]]:
-    """Speak the blocks of a plan, each in a process of its own; gives audio_id -> answer of `render_block`."""
+def _lay_out(
+    plan: dict[Split, list[PlannedUtterance]], partial_dir: Path, seed: int, settings: Settings
+) -> list[dict[str, Any]]:
+    """Make the folders of the splits and cut the plan into blocks."""
     blocks = []
     for split, items in plan.items():
         audio_dir = partial_dir / split / "audio"
         audio_dir.mkdir(parents=True)
         for start in range(0, len(items), BLOCK_SIZE):
-            blocks.append(_build_block(items, start, audio_dir, seed))
+            blocks.append(build_block(items, start, audio_dir, seed, settings.num_speakers))
+    return blocks
+
+
+def _render(blocks: Sequence[dict[str, Any]], workers: int, show_progress: bool) -> dict[str, dict[str, Any]]:
+    """Speak blocks, each in a process of its own; gives audio_id -> answer of `render_block`."""
     answers: dict[str, dict[str, Any]] = {}
     bar = Progress(
         TextColumn("synthesize"), BarColumn(), TextColumn("{task.completed}/{task.total} clips · {task.fields[rate]}"),
         TimeRemainingColumn(), console=Console(stderr=True), disable=not show_progress,
     )  # fmt: skip
     with bar, ThreadPoolExecutor(workers) as pool:
-        task = bar.add_task("", total=sum(map(len, plan.values())), rate="")
+        task = bar.add_task("", total=sum(len(block["items"]) for block in blocks), rate="")
         started = time.perf_counter()
-        pending: set[Future[list[dict[str, Any]]]] = {pool.submit(_run_block, block, partial_dir) for block in blocks}
+        pending: set[Future[list[dict[str, Any]]]] = {pool.submit(_run_block, block) for block in blocks}
         try:
             while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -238,15 +149,7 @@ def _render(
     return answers
 
 
-def _build_block(items: Sequence[PlannedUtterance], start: int, audio_dir: Path, seed: int) -> dict[str, Any]:
-    """Take `BLOCK_SIZE` utterances and a crowd of other sentences for their babble."""
-    picked = np.random.default_rng([seed, start]).integers(len(items), size=_CROWD_SIZE)
-    crowd = [items[i].to_block_item() | {"audio_id": f"crowd-{number}"} for number, i in enumerate(picked)]
-    block_items = [item.to_block_item() for item in items[start : start + BLOCK_SIZE]]
-    return {"seed": seed, "audio_dir": str(audio_dir), "items": block_items, "crowd": crowd}
-
-
-def _run_block(block: dict[str, Any], partial_dir: Path) -> list[dict[str, Any]]:
+def _run_block(block: dict[str, Any]) -> list[dict[str, Any]]:
     source_dir = str(Path(rojak.__file__).parents[1])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [source_dir, os.environ.get("PYTHONPATH")]))
@@ -255,7 +158,7 @@ def _run_block(block: dict[str, Any], partial_dir: Path) -> list[dict[str, Any]]
         input=json.dumps(block), capture_output=True, text=True, encoding="utf-8", env=environment, check=False,
     )  # fmt: skip
     if ran.returncode == 3:
-        raise _unwritable(partial_dir.parent, ran.stderr.strip())
+        raise OSError(ran.stderr.strip())
     if ran.returncode != 0:
         last_line = (ran.stderr.strip().splitlines() or ["no message"])[-1]
         raise RojakError(f"A speaking process ended with code {ran.returncode} ({last_line}); run the command again.")
@@ -272,7 +175,7 @@ def _write_corpus(
     """Write the transcripts of each split and, last, the description of the whole."""
     for split, items in plan.items():
         lines = (
-            f"{json.dumps(item.audio_id)}: {json.dumps(_to_record(item, answers[item.audio_id], split), ensure_ascii=False)}"
+            f'"{item.audio_id}": {json.dumps(_to_record(item, answers[item.audio_id], split), ensure_ascii=False)}'
             for item in items
         )
         text = "{\n" + ",\n".join(lines) + "\n}\n"
@@ -309,29 +212,11 @@ def _to_record(item: PlannedUtterance, answer: dict[str, Any], split: Split) -> 
     return fields
 
 
-def _check_settings(hours: float, seed: int, settings: Settings) -> None:
-    if not 0 < hours <= 10_000:
-        raise ConfigError(f"hours is {hours}; it must be above 0 and at most 10000.")
-    if seed < 0:
-        raise ConfigError(f"seed is {seed}; it must be a whole number from 0.")
-    allowed = (*LANGUAGES, "mixed")
-    unknown = [kind for kind in settings.kinds if kind not in allowed]
-    if unknown:
-        raise ConfigError(f"kinds has '{unknown[0]}'; allowed are {', '.join(allowed)}.")
-    if any(share < 0 for share in settings.kinds.values()) or sum(settings.kinds.values()) <= 0:
-        raise ConfigError("kinds must be shares from 0, and at least one of them above 0.")
-    for name in ("particle_share", "mixed_particle_share", "noisy_share"):
-        if not 0 <= getattr(settings, name) <= 1:
-            raise ConfigError(f"{name} is {getattr(settings, name)}; it must be from 0 to 1.")
-    if not MIN_SPEAKERS <= settings.num_speakers <= MAX_SPEAKERS:
-        raise ConfigError(f"num_speakers is {settings.num_speakers}; it must be from {MIN_SPEAKERS} to {MAX_SPEAKERS}.")
-
-
 def _describe(hours: float, seed: int, settings: Settings) -> dict[str, Any]:
     """Say what decides the bytes of a corpus."""
     versions = {name: version(name) for name in ("espeakng-loader", "numpy", "soundfile", "soxr")}
     return {
-        "hours": hours, "seed": seed, "settings": asdict(settings), "block_size": BLOCK_SIZE,
+        "hours": float(hours), "seed": seed, "settings": asdict(settings), "block_size": BLOCK_SIZE,
         "versions": {"rojak": rojak.__version__, **versions},
     }  # fmt: skip
 
@@ -350,7 +235,7 @@ def _holds_corpus(out_dir: Path, wanted: dict[str, Any]) -> bool:
         if json.loads((out_dir / "synthesis.json").read_text(encoding="utf-8")) == wanted:
             return True
     except (OSError, ValueError):
-        raise InputError(f"{out_dir} is not empty and holds no synthesis; name a new or empty folder.") from None
+        raise InputError(f"{out_dir} is there already and holds no synthesis; name a new or empty folder.") from None
     raise InputError(
         f"{out_dir} holds a synthesis with another length, seed, settings or versions (see its synthesis.json); "
         "name a new folder or delete this one."
