@@ -23,7 +23,8 @@ _STAY = 0.85
 """Chance that the next Malay or English word is in the language of the one before."""
 _RULE_CONFIDENCE = 0.95
 _SURE_CONFIDENCE = 0.99
-_PHRASE_ENDS = frozenset('.,;:!?…。，！？、；：\n—–()[]"“”')
+_SENTENCE_ENDS = frozenset(".!?…。！？")
+_PHRASE_ENDS = frozenset(',;:，、；：—–()[]"“”')
 _CACHE_LIMIT = 500_000
 
 
@@ -36,11 +37,11 @@ class TaggedWord(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """A unit of a chunk (the text between two spaces) and what is known of it."""
+    """A unit and what is known of it; `pause` is 2 when a sentence ends behind it, 1 when a phrase does, else 0."""
 
     word: str
     entry: lexicons.Entry
-    ends_phrase: bool
+    pause: int
 
 
 class Tagger:
@@ -49,7 +50,7 @@ class Tagger:
     def __init__(self, lexicon: lexicons.Lexicon) -> None:
         """Take over the lists; nothing is computed yet."""
         self.lexicon = lexicon
-        self._chunks: dict[str, tuple[tuple[_Piece, ...], bool]] = {}
+        self._chunks: dict[str, tuple[tuple[_Piece, ...], int]] = {}
 
     def tag(self, text: str) -> list[TaggedWord]:
         """Tag every scoring unit of a text; see `tag_words`."""
@@ -58,10 +59,11 @@ class Tagger:
             return []
         labels = _first_labels(pieces)
         self._apply_phrases(pieces, labels)
-        _mark_names(pieces, labels)
+        cases = _telling_cases(pieces)
+        _mark_names(pieces, labels, cases)
         confidences = [_SURE_CONFIDENCE] * len(pieces)
-        if any(label == "?" for label in labels):
-            _decide_particles(pieces, labels, confidences)
+        if "?" in labels:
+            _decide_particles(pieces, labels, cases, confidences)
         return _decide_malay_english(pieces, labels, confidences)
 
     def _pieces(self, text: str) -> list[_Piece]:
@@ -69,40 +71,36 @@ class Tagger:
             text = normalize(text)
         pieces: list[_Piece] = []
         for chunk in text.split():
-            found = self._chunks.get(chunk)
-            if found is None:
-                found = self._read_chunk(chunk)
-            units, parted = found
-            if parted and pieces and not pieces[-1].ends_phrase:
-                pieces[-1] = pieces[-1]._replace(ends_phrase=True)
+            units, pause_before = self._chunks.get(chunk) or self._read_chunk(chunk)
+            if pause_before and pieces:
+                pieces[-1] = pieces[-1]._replace(pause=max(pieces[-1].pause, pause_before))
             pieces.extend(units)
         return pieces
 
-    def _read_chunk(self, chunk: str) -> tuple[tuple[_Piece, ...], bool]:
-        """Cut a chunk into units and remember them; the flag tells that a phrase ends before the chunk."""
+    def _read_chunk(self, chunk: str) -> tuple[tuple[_Piece, ...], int]:
+        """Cut the text between two spaces into units and remember them, with the pause before the first one."""
         outside = chunk[0] == "@" or "://" in chunk or chunk.lower().startswith("www.")
         lower = chunk.lower()
-        same_length = len(lower) == len(chunk)
         units: list[_Piece] = []
-        parted, place = False, 0
+        pause_before = place = 0
         for unit in split_words(normalize(chunk)):
-            begin = lower.find(unit, place) if same_length else -1
+            begin = lower.find(unit, place) if len(lower) == len(chunk) else -1
             word = chunk[begin : begin + len(unit)] if begin >= 0 else unit
             if begin >= 0:
-                if not _PHRASE_ENDS.isdisjoint(chunk[place:begin]):
-                    parted = parted or not units
-                    units[-1:] = [piece._replace(ends_phrase=True) for piece in units[-1:]]
+                if units:
+                    units[-1] = units[-1]._replace(pause=_pause(chunk[place:begin]))
+                else:
+                    pause_before = _pause(chunk[:begin])
                 place = begin + len(unit)
             entry = self.lexicon.entry(word)
-            units.append(_Piece(word, entry._replace(label="other", rules=None) if outside else entry, False))
-        rest = chunk[place:]
+            units.append(_Piece(word, entry._replace(label="other", rules=None) if outside else entry, 0))
         if units:
-            units[-1] = units[-1]._replace(ends_phrase=not _PHRASE_ENDS.isdisjoint(rest))
+            units[-1] = units[-1]._replace(pause=_pause(chunk[place:]))
         else:
-            parted = not _PHRASE_ENDS.isdisjoint(chunk)
+            pause_before = _pause(chunk)
         if len(self._chunks) > _CACHE_LIMIT:
             self._chunks.clear()
-        result = self._chunks[chunk] = (tuple(units), parted)
+        result = self._chunks[chunk] = (tuple(units), pause_before)
         return result
 
     def _apply_phrases(self, pieces: Sequence[_Piece], labels: list[str]) -> None:
@@ -121,46 +119,64 @@ def _first_labels(pieces: Sequence[_Piece]) -> list[str]:
     return [piece.entry.label or ("?" if piece.entry.rules else "") for piece in pieces]
 
 
-def _mark_names(pieces: Sequence[_Piece], labels: list[str]) -> None:
-    """Tag names: listed ones, doubtful ones beside a name or in capitals, and unknown words in capitals."""
+def _pause(between: str) -> int:
+    """Tell whether the characters between two words end a sentence (2), a phrase (1) or nothing (0)."""
+    if not _SENTENCE_ENDS.isdisjoint(between):
+        return 2
+    return int(not _PHRASE_ENDS.isdisjoint(between))
+
+
+def _telling_cases(pieces: Sequence[_Piece]) -> list[str]:
+    """Give the case of each word where it tells something: not at a sentence's start, not in a text all capitals."""
     cases = [piece.entry.case for piece in pieces]
-    capitals = sum(map(bool, cases))
-    speaking = 0 < capitals <= max(1, len(pieces) // 2)  # Capitals tell names only where not everything has them.
-    fresh = True
+    if sum(map(bool, cases)) > max(1, len(pieces) // 2):
+        return [""] * len(pieces)
+    return [
+        "" if case == "title" and (index == 0 or pieces[index - 1].pause == 2) else case
+        for index, case in enumerate(cases)
+    ]
+
+
+def _mark_names(pieces: Sequence[_Piece], labels: list[str], cases: Sequence[str]) -> None:
+    """Tag names: listed ones; doubtful ones in capitals, beside a name or behind a title; unknown words in capitals."""
+    is_name = [label == "other" and piece.entry.name > 0 for label, piece in zip(labels, pieces, strict=True)]
     for index, piece in enumerate(pieces):
-        entry, label = piece.entry, labels[index]
-        capital = speaking and not fresh and cases[index] != ""
-        fresh = piece.ends_phrase
-        if label:
+        entry = piece.entry
+        if labels[index]:
             continue
-        beside = (index > 0 and labels[index - 1] == "other" and pieces[index - 1].entry.name > 0) or (
-            index + 1 < len(pieces) and pieces[index + 1].entry.name == 2 and not piece.ends_phrase
+        joined = index > 0 and pieces[index - 1].pause == 0
+        beside = (joined and is_name[index - 1]) or (
+            piece.pause == 0 and index + 1 < len(pieces) and pieces[index + 1].entry.name == 2
         )
+        titled = joined and pieces[index - 1].entry.title
         if (
             entry.name == 2
-            or (entry.name == 1 and (capital or beside))
-            or (capital and not entry.known)
-            or (speaking and entry.case == "upper" and not entry.known)
+            or (entry.name == 1 and (cases[index] or ((beside or titled) and not entry.common)))
+            or (not entry.known and (cases[index] or (titled and not entry.rules)))
         ):
             labels[index] = "other"
+            is_name[index] = True
 
 
-def _decide_particles(pieces: Sequence[_Piece], labels: list[str], confidences: list[float]) -> None:
+def _decide_particles(
+    pieces: Sequence[_Piece], labels: list[str], cases: Sequence[str], confidences: list[float]
+) -> None:
     """Tell particles from their homographs by the rules that the particle table holds."""
     count = len(pieces)
-    ends = [
-        piece.ends_phrase or index + 1 == count or labels[index + 1] == "particle" for index, piece in enumerate(pieces)
-    ]
+    ends = [False] * count
+    for index in range(count - 1, -1, -1):
+        last = pieces[index].pause > 0 or index + 1 == count
+        ends[index] = last or labels[index + 1] == "particle" or (labels[index + 1] == "?" and ends[index + 1])
     around = Surroundings(
         words=[piece.entry.lower for piece in pieces],
-        starts=[True, *ends[:-1]],
+        starts=[True, *(piece.pause > 0 for piece in pieces[:-1])],
         ends=ends,
         languages=[
             label if label not in ("", "?") else "ms" if piece.entry.log_odds > 0 else "en"
             for label, piece in zip(labels, pieces, strict=True)
         ],
         names=[label == "other" and piece.entry.name > 0 for label, piece in zip(labels, pieces, strict=True)],
-        cases=[piece.entry.case for piece in pieces],
+        cases=cases,
     )
     for index, piece in enumerate(pieces):
         if labels[index] == "?":

@@ -24,6 +24,16 @@ _ENGLISH_FLOOR = 1.0
 """Zipf frequency given to a word missing from the English list, which reaches down to 1.0."""
 _INDONESIAN_DISCOUNT = 0.7
 """Indonesian shares most of its words with Malay; its list vouches for a word at this many decades less."""
+_ENGLISH_TAIL = 2.3
+"""The large English list holds Malay and other foreign words up to about this Zipf frequency."""
+_MIXED_GAP = 1.3
+"""Both lists hold much of the other language (English in Malay chat, names everywhere). Looked through by hand, of the
+words that stand in the Malay list less than this many decades above the English one, hardly any were Malay."""
+_MIXED_COST = 1.0 * _LOG10
+_LETTER_WEIGHT = 0.5
+_RARE = 3.3
+"""Zipf frequency below which a word with a capital inside a sentence is taken for a name."""
+_COMMON = 5.0
 _SURE = 8.0
 """Log-odds beyond which more evidence changes nothing."""
 _HAN = re.compile(f"[{HAN}]")
@@ -39,7 +49,9 @@ class Entry(NamedTuple):
         log_odds: Natural log of the odds Malay : English.
         name: 2 for a sure name, 1 for a word that may also be a name, 0 otherwise.
         case: "upper" for two or more capitals, "title" for one capital and small letters, else "".
-        known: False for words that no list holds.
+        known: False for words that are rare or in no list, which in capitals are names.
+        common: Whether the word is so frequent that it is a name only in capitals.
+        title: Whether a name may follow (encik, mr, cikgu).
         rules: What tells the particle from the other word, for homographs; None otherwise.
         opens_phrase: Whether a fixed phrase begins with the word.
     """
@@ -50,6 +62,8 @@ class Entry(NamedTuple):
     name: int
     case: str
     known: bool
+    common: bool
+    title: bool
     rules: tuple[Rule, ...] | None
     opens_phrase: bool
 
@@ -92,15 +106,15 @@ class Lexicon:
         lower = word.lower().replace("’", "'")
         script = script_of(word)
         if script != "latin":
-            return Entry(lower, script, 0.0, 0, "", True, None, False)
+            return Entry(lower, script, 0.0, 0, "", True, True, False, None, False)
         letters = [c for c in word if c.isalpha()]
         case = ""
         if letters[0].isupper():
             case = "upper" if len(letters) > 1 and all(c.isupper() for c in letters) else "title"
         rules = None
-        label = self.fixed.get(lower, "")
+        label = "other" if self.fixed.get(lower) == "other" else ""
         spelling = self.particles.listed_spelling(lower)
-        if spelling is not None and spelling not in self.fixed:
+        if spelling is not None:
             rules = self.particles.spelling_to_rules.get(spelling)
             label = "" if rules else "particle"
         elif not label and _DIGITS & set(lower) and morphology.doubled_root(lower) is None:
@@ -109,7 +123,19 @@ class Lexicon:
             0 if rules or label == "particle" else 2 if lower in self.names else 1 if lower in self.maybe_names else 0
         )
         odds, known = self.log_odds(lower)
-        return Entry(lower, label, odds, name, case, known or bool(label), rules, lower in self.phrases)
+        malay, english = self._zipf(lower)
+        return Entry(
+            lower=lower,
+            label=label,
+            log_odds=odds,
+            name=name,
+            case=case,
+            known=known,
+            common=max(malay or 0.0, english or 0.0) > _COMMON,
+            title=lower in self.titles,
+            rules=rules,
+            opens_phrase=lower in self.phrases,
+        )
 
     def log_odds(self, lower: str) -> tuple[float, bool]:
         """Give the log-odds Malay : English of a lower-case word, and whether any list holds the word or its root."""
@@ -125,9 +151,13 @@ class Lexicon:
         if "-" in lower:
             return self._hyphenated_odds(lower)
         malay, english = self._zipf(lower)
-        if malay is not None or (english is not None and english >= 3.0):
-            return _clip(_LOG10 * ((malay or _MALAY_FLOOR) - (english or _ENGLISH_FLOOR))), True
-        return self._rare_odds(lower, english)
+        if malay is None and (english is None or english < 3.0):
+            return self._rare_odds(lower, english)
+        gap = (malay or _MALAY_FLOOR) - (english or _ENGLISH_FLOOR)
+        mixed = english is not None and english > _ENGLISH_TAIL and gap < _MIXED_GAP
+        letters = self._letters.log_odds(lower) if abs(gap) < 2 else 0.0
+        known = max(malay or 0.0, english or 0.0) > _RARE
+        return _clip(_LOG10 * gap - (_MIXED_COST if mixed else 0.0) + _LETTER_WEIGHT * letters), known
 
     def _zipf(self, lower: str) -> tuple[float | None, float | None]:
         found = [self.malay.get(lower), self.indonesian.get(lower)]
@@ -160,7 +190,7 @@ class Lexicon:
         letters = self._letters.log_odds(lower)
         if best is None:
             tail = _LOG10 * (_MALAY_FLOOR - 1.0 - english) if english is not None else 0.0
-            return _clip(letters + tail), english is not None
+            return _clip(letters + tail), False
         tail = _LOG10 * (1.0 - english) if english is not None else 0.0
         return _clip(best + 0.3 * letters + tail), True
 

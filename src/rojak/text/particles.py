@@ -96,8 +96,8 @@ class Surroundings:
     """A sentence as the rules see it; all lists run over its words.
 
     `starts` and `ends` mark the first and last word of a phrase, `languages` is the language each word would have alone
-    (`particle` for sure particles), `names` marks names, `cases` is "upper", "title" or "" (and "" throughout when the
-    text has only one case).
+    (`particle` for sure particles), `names` marks names, `cases` is "upper", "title" or "" (also where capitals tell
+    nothing: at the start of a sentence, in a text of one case).
     """
 
     words: Sequence[str]
@@ -119,8 +119,9 @@ def decide_homograph(rules: Sequence[Rule], around: Surroundings, index: int) ->
 def _fits(rule: Rule, around: Surroundings, index: int) -> bool:
     """Tell whether all conditions of a rule hold; those that a rule does not set hold always."""
     starts, ends, words = around.starts[index], around.ends[index], around.words
-    previous = "" if starts else words[index - 1]
-    following = "" if ends else words[index + 1]
+    # A word that is a phrase by itself looks over the borders: "Nah, take this."
+    previous = words[index - 1] if index > 0 and (not starts or ends) else ""
+    following = words[index + 1] if index + 1 < len(words) and (not ends or starts) else ""
     return (
         (rule.after is None or previous in rule.after)
         and (rule.before is None or following in rule.before)
@@ -128,17 +129,15 @@ def _fits(rule: Rule, around: Surroundings, index: int) -> bool:
         and (rule.not_before is None or following not in rule.not_before)
         and (rule.at is None or rule.at == _place(starts, ends))
         and (rule.cased is None or rule.cased == around.cases[index])
-        and (rule.name is None or rule.name == _beside_name(around, index))
+        and (rule.name is None or _is_name(around, index + (1 if rule.name == "next" else -1)))
         and (rule.neighbour is None or rule.neighbour == _neighbour(around, index))
         and (rule.after_near is None or not rule.after_near.isdisjoint(_phrase_before(around, index)))
         and (rule.before_near is None or not rule.before_near.isdisjoint(_phrase_after(around, index)))
     )
 
 
-def _beside_name(around: Surroundings, index: int) -> bool:
-    return (not around.starts[index] and around.names[index - 1]) or (
-        not around.ends[index] and around.names[index + 1]
-    )
+def _is_name(around: Surroundings, index: int) -> bool:
+    return 0 <= index < len(around.names) and around.names[index]
 
 
 def _place(starts: bool, ends: bool) -> str:

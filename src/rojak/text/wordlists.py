@@ -44,7 +44,7 @@ class Rule(BaseModel):
     before_near: Words | None = None
     at: Literal["start", "end", "alone", "inside"] | None = None
     neighbour: Literal["ms", "en", "zh", "ta", "other"] | None = None
-    name: bool | None = None
+    name: Literal["next", "previous"] | None = None
     cased: Literal["upper", "title"] | None = None
 
 
