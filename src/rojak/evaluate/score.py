@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from rojak.evaluate import tables
 from rojak.evaluate.measure import UtteranceScore, measure
 from rojak.evaluate.metrics import COUNTS, METRICS, Metric
 from rojak.evaluate.prediction import Prediction
+from rojak.evaluate.read import read_predictions
 from rojak.evaluate.results import Cell, Scores, Value
 from rojak.evaluate.slices import DEFAULT_SLICES, FEW_UTTERANCES, group_by_slice
 from rojak.evaluate.stats import bootstrap_sums, percentile_interval, sum_by_cluster
@@ -98,6 +100,31 @@ def score_predictions(
         utterances=utterances,
         labels=labels,
     )
+
+
+def score(
+    path: Path,
+    reference_path: Path | None = None,
+    options: ScoreOptions | None = None,
+    allow_empty: bool = False,
+    on_progress: Callable[[int], None] | None = None,
+) -> Scores:
+    """Score a file of transcripts, of any system and without audio; `read.read_predictions` tells what it may hold.
+
+    Args:
+        path: JSON Lines, CSV or TSV; names the system when the options do not.
+        reference_path: File with the references, when they are not in `path`.
+        options: How to score.
+        allow_empty: Whether a reference may be empty (a clip without speech).
+        on_progress: Called with the number of utterances done, after each.
+
+    Raises:
+        InputError: The file cannot be read or scored.
+    """
+    options = options or ScoreOptions()
+    if not options.system:
+        options = replace(options, system=path.parent.name if path.stem == "predictions" else path.stem)
+    return score_predictions(read_predictions(path, reference_path, allow_empty), options, on_progress)
 
 
 def count_table(utterances: Sequence[UtteranceScore]) -> Floats:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from rojak.evaluate.compare import ComparedCell, Comparison, Difference
 from rojak.evaluate.metrics import METRICS
 from rojak.evaluate.results import Scores, Value
 from rojak.evaluate.targets import TARGETS, TargetResult, check_targets
@@ -20,6 +21,7 @@ HEADLINE = (
 SLICE_COLUMNS = ("wer", "cer", "language_accuracy", "switch_f1", "particle_recall")
 """Measures of the tables of slices."""
 
+_FEW = "* few utterances: the numbers say little"
 _COLOURS = {"PASS": "green", "FAIL": "red"}
 
 
@@ -97,5 +99,58 @@ def slice_table(scores: Scores, slicing: str) -> Table:
         values = (format_value(cell.metrics[name], METRICS[name].unit) for name in SLICE_COLUMNS)
         table.add_row(part, f"{cell.utterances}{'*' if cell.few else ''}", *values)
     if any(cell.few for cell in scores.slices[slicing].values()):
-        table.caption = "* few utterances: the numbers say little"
+        table.caption = _FEW
     return table
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Lay out the headline measures of two systems with their difference, its interval and P(better)."""
+    cell = comparison.overall
+    names = comparison.first or "first", comparison.second or "second"
+    table = Table(title=f"{names[1]} against {names[0]}, {cell.utterances} utterances", title_justify="left")
+    for heading in ("Measure", *names, "Difference [95 %]", "P(better)"):
+        table.add_column(heading, justify="left" if heading == "Measure" else "right")
+    for name in HEADLINE:
+        found, metric = cell.metrics[name], METRICS[name]
+        if found.difference is not None:
+            values = (format_number(value, metric.unit) for value in (found.first, found.second))
+            table.add_row(metric.title, *values, *_difference(found, metric.unit))
+    table.caption = (
+        f"{describe_mapsswe(cell)}; {len(comparison.better)} utterances better, {len(comparison.worse)} worse"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def compared_slice_table(comparison: Comparison, slicing: str, metric: str = "wer") -> Table:
+    """Lay out one measure of two systems over the parts of a slicing."""
+    names = comparison.first or "first", comparison.second or "second"
+    title = METRICS[metric].title
+    table = Table(title=f"{title} by {slicing}", title_justify="left", caption_justify="left")
+    for heading in (slicing, "Utterances", *names, "Difference [95 %]", "P(better)"):
+        table.add_column(heading, justify="left" if heading == slicing else "right")
+    for part, cell in comparison.slices[slicing].items():
+        found, unit = cell.metrics[metric], METRICS[metric].unit
+        values = (format_number(value, unit) for value in (found.first, found.second))
+        table.add_row(part, f"{cell.utterances}{'*' if cell.few else ''}", *values, *_difference(found, unit))
+    if any(cell.few for cell in comparison.slices[slicing].values()):
+        table.caption = _FEW
+    return table
+
+
+def describe_mapsswe(cell: ComparedCell) -> str:
+    """Say in a phrase what the matched-pairs test found."""
+    test = cell.mapsswe
+    if test.p is None:
+        return f"MAPSSWE: too few segments ({test.segments})"
+    return f"MAPSSWE: p = {test.p:.2g} over {test.segments} segments"
+
+
+def _difference(found: Difference, unit: str) -> tuple[str, str]:
+    if found.difference is None:
+        return "not measured", ""
+    scale, digits = (100, "+.1f") if unit == "%" else (1, "+.3g")
+    text = f"{scale * found.difference:{digits}}"
+    if found.low is not None and found.high is not None:
+        text += f" [{scale * found.low:{digits}}, {scale * found.high:{digits}}]"
+    return text, "" if found.p_better is None else f"{found.p_better:.3f}"
