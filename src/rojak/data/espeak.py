@@ -4,8 +4,8 @@ The library and its voices come in the wheel of `espeakng_loader`; libespeak-ng 
 to make speech. Reads its voice data, writes nothing.
 
 libespeak-ng 1.52 carries state from call to call: the same text sounds a few samples different after other calls.
-A fresh process with the same calls gives the same samples, so whoever needs the same bytes twice renders fixed blocks,
-each in a process of its own (see `render.py`).
+A fresh process with the same calls gives the same samples once its noise is seeded (see `Speaker`), so whoever needs
+the same bytes twice renders fixed blocks, each in a process of its own (see `render.py`).
 """
 
 import ctypes
@@ -94,6 +94,7 @@ class Speaker:
                 f"libespeak-ng did not start with the voices in {data_path.decode()} (it answered {rate}); "
                 "install espeakng-loader again."
             )
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # it seeds the breath of f2 and f3 with the time of day
         self._pcm: list[bytes] = []
         self._events: list[tuple[int, int, int]] = []
         self._callback = _Callback(self._receive)  # kept: the library calls it as long as it lives
