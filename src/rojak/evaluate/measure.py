@@ -14,11 +14,12 @@ from rojak.evaluate.counts import (
     count_languages,
     count_particles,
     count_switches,
+    matrix_language,
     repeats,
 )
 from rojak.evaluate.metrics import COUNTS
 from rojak.evaluate.prediction import Prediction
-from rojak.records import Word, WordLanguage
+from rojak.records import LANGUAGES, Word, WordLanguage
 from rojak.text.language import TaggedWord, code_mixing_index, tag_words
 from rojak.text.normalize import PLAIN, TextOptions, normalize
 from rojak.text.particles import canonical_particle
@@ -95,7 +96,9 @@ def measure(prediction: Prediction, text: TextOptions = PLAIN) -> UtteranceScore
     takes the tag of its reference word, since the same word in the same place is in the same language, and the tagger
     reads the others in their context.
     """
-    reference, hypothesis = normalize(prediction.reference, text), normalize(prediction.hypothesis, text)
+    language = _language(prediction) if text.numbers else None
+    reference = normalize(prediction.reference, text, language)
+    hypothesis = normalize(prediction.hypothesis, text, language)
     said, heard = words(reference), words(hypothesis)
     ops = align(said, heard)
     said_languages, said_from = _languages(prediction.reference, said, prediction.words, text)
@@ -130,6 +133,13 @@ def measure(prediction: Prediction, text: TextOptions = PLAIN) -> UtteranceScore
     return UtteranceScore(
         prediction, said, said_languages, heard, heard_languages, ops, tuple(flags), cmi, counts, said_from
     )
+
+
+def _language(prediction: Prediction) -> str | None:
+    """Give the language that numbers are spelt in: the row's, else the one of most words of the reference."""
+    if prediction.language in LANGUAGES:
+        return prediction.language
+    return matrix_language([word.language for word in tag_words(prediction.reference)])
 
 
 def particle_forms(words_: Sequence[str], languages: Sequence[str]) -> list[str | None]:

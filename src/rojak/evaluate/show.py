@@ -115,9 +115,7 @@ def comparison_table(comparison: Comparison) -> Table:
         if found.difference is not None:
             values = (format_number(value, metric.unit) for value in (found.first, found.second))
             table.add_row(metric.title, *values, *_difference(found, metric.unit))
-    table.caption = (
-        f"{describe_mapsswe(cell)}; {len(comparison.better)} utterances better, {len(comparison.worse)} worse"
-    )
+    table.caption = f"{describe_mapsswe(cell)}; {len(comparison.better)} better, {len(comparison.worse)} worse"
     table.caption_justify = "left"
     return table
 

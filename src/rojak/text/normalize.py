@@ -37,10 +37,12 @@ class TextOptions:
 
     Attributes:
         short_forms: Write short forms of chat spelling out (yg → yang, x → tak; `resources/short_forms.tsv`).
+        numbers: Spell digits in the utterance's language, see `text/numbers.py`.
         simplified: Fold traditional Han characters to simplified ones, character by character.
     """
 
     short_forms: bool = False
+    numbers: bool = False
     simplified: bool = False
 
 
@@ -52,7 +54,7 @@ def normalizer_name(options: TextOptions = PLAIN) -> str:
     return "+".join([VERSION, *(name for name in TextOptions.__slots__ if getattr(options, name))])
 
 
-def normalize(text: str, options: TextOptions = PLAIN) -> str:
+def normalize(text: str, options: TextOptions = PLAIN, language: str | None = None) -> str:
     """Bring a transcript into the form whose words are counted.
 
     In this order: full-width forms, curly apostrophes and Unicode hyphens become ASCII; mark-up in angle brackets goes;
@@ -63,6 +65,7 @@ def normalize(text: str, options: TextOptions = PLAIN) -> str:
     Args:
         text: Any string; unpaired surrogates and control characters are taken as spaces.
         options: The optional passes.
+        language: ms, en, zh or ta, in which the number pass spells; anything else is taken as ms.
     """
     text = text.translate(_FOLDS)
     if "<" in text:
@@ -75,15 +78,19 @@ def normalize(text: str, options: TextOptions = PLAIN) -> str:
     if not text.isascii():
         text = _HAN_EDGE.sub(" ", text)
     text = " ".join(_DOUBLED.sub(r"\1-\1\2", text).split())
-    return _optional_passes(text, options) if options != PLAIN else text
+    return _optional_passes(text, options, language) if options != PLAIN else text
 
 
-def _optional_passes(text: str, options: TextOptions) -> str:
+def _optional_passes(text: str, options: TextOptions, language: str | None) -> str:
     if options.simplified:
         text = text.translate(_simplified_characters())
     if options.short_forms:
         table = short_forms()
         text = " ".join(table.get(word, word) for word in text.split())
+    if options.numbers:
+        from rojak.text.numbers import spell_numbers
+
+        text = normalize(spell_numbers(text, language))
     return text
 
 

@@ -69,10 +69,10 @@ MIXED_TEXT = st.text(
 
 
 @settings(max_examples=400, deadline=None)
-@given(MIXED_TEXT, st.sampled_from([TextOptions(), TextOptions(short_forms=True, simplified=True)]))
+@given(MIXED_TEXT, st.sampled_from([TextOptions(), TextOptions(short_forms=True, numbers=True, simplified=True)]))
 def test_idempotent_and_clean(text: str, options: TextOptions) -> None:
-    once = normalize(text, options)
-    assert normalize(once, options) == once
+    once = normalize(text, options, "en")
+    assert normalize(once, options, "en") == once
     assert once == unicodedata.normalize("NFC", once) == " ".join(once.split())
     for char in once:
         assert unicodedata.category(char)[0] in "LMN" or char in " '-."
@@ -90,6 +90,12 @@ def test_no_short_form_stands_for_another_one() -> None:
         assert normalize(short) == short
         assert normalize(full) == full
         assert not set(full.split()) & set(table), short
+
+
+def test_numbers_are_left_as_they_are_but_for_the_number_pass() -> None:
+    assert normalize("Ada 1,023 orang") == "ada 1023 orang"
+    assert normalize("Ada 1,023 orang", TextOptions(numbers=True), "ms") == "ada seribu dua puluh tiga orang"
+    assert normalize("买3斤", TextOptions(numbers=True), "zh") == "买 三 斤"
 
 
 def test_simplified_folds_characters() -> None:
