@@ -155,9 +155,10 @@ def _parse_template(head: str, body: str) -> Template:
 
 
 def fill_slot(slot: str, language: WordLanguage, rng: np.random.Generator) -> list[Tagged]:
-    """Draw an entry of a slot; personal names belong to no language (`other`)."""
+    """Draw an entry of a slot; names of people, and of towns in Latin letters, belong to no language (`other`)."""
     entries = lexicon(language)[slot]
-    tag: WordLanguage = "other" if slot == "name" else language
+    is_name = slot == "name" or (slot == "city" and language in ("ms", "en"))
+    tag: WordLanguage = "other" if is_name else language
     return [(word, tag) for word in entries[rng.integers(len(entries))]]
 
 

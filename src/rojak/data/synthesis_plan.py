@@ -3,6 +3,7 @@
 Pure: the plan is a function of hours, seed and settings. Reads and writes no files.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +75,7 @@ def check_settings(hours: float, seed: int, settings: Settings) -> None:
     unknown = [kind for kind in settings.kinds if kind not in KINDS]
     if unknown:
         raise ConfigError(f"kinds has '{unknown[0]}'; allowed are {', '.join(KINDS)}.")
-    if any(share < 0 for share in settings.kinds.values()) or sum(settings.kinds.values()) <= 0:
+    if not all(0 <= share < math.inf for share in settings.kinds.values()) or sum(settings.kinds.values()) <= 0:
         raise ConfigError("kinds must be shares from 0, and at least one of them above 0.")
     for name in ("particle_share", "mixed_particle_share", "noisy_share"):
         if not 0 <= getattr(settings, name) <= 1:

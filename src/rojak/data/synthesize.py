@@ -15,6 +15,7 @@ that is renamed when whole.
 libespeak-ng is GPL-3 and loaded at run time only to make speech; wordfreq's lists are CC BY-SA 4.0.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -33,8 +34,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import rojak
+from rojak.data.sentences import RESOURCES_DIR
 from rojak.data.synthesis_plan import BLOCK_SIZE, PlannedUtterance, Settings, build_block, check_settings, plan_split
-from rojak.errors import InputError, RojakError
+from rojak.errors import ConfigError, InputError, RojakError
 from rojak.records import SPLITS, Split, Utterance, Word, quality_from_snr
 
 
@@ -80,13 +82,15 @@ def synthesize(
     """
     settings = settings or Settings()
     check_settings(hours, seed, settings)
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers}; it must be at least 1.")
     wanted = _describe(hours, seed, settings)
     out_dir = Path(out_dir)
-    if _holds_corpus(out_dir, wanted):
-        return _summarise_existing(out_dir)
     started = time.perf_counter()
     plan = {split: plan_split(split, hours, seed, settings) for split in SPLITS}
     try:
+        if _holds_corpus(out_dir, wanted):
+            return _summarise_existing(out_dir)
         out_dir.parent.mkdir(parents=True, exist_ok=True)
         partial_dir = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}.partial-", dir=out_dir.parent))
     except OSError as error:
@@ -134,13 +138,14 @@ def _render(blocks: Sequence[dict[str, Any]], workers: int, show_progress: bool)
     )  # fmt: skip
     with bar, ThreadPoolExecutor(workers) as pool:
         task = bar.add_task("", total=sum(len(block["items"]) for block in blocks), rate="")
-        started = time.perf_counter()
+        started, made_s = time.perf_counter(), 0.0
         pending: set[Future[list[dict[str, Any]]]] = {pool.submit(_run_block, block) for block in blocks}
         try:
             while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                answers.update((answer["audio_id"], answer) for future in done for answer in future.result())
-                made_s = sum(answer["duration"] for answer in answers.values())
+                for answer in (answer for future in done for answer in future.result()):
+                    answers[answer["audio_id"]] = answer
+                    made_s += answer["duration"]
                 rate = f"{made_s / (time.perf_counter() - started):.0f} × real time"
                 bar.update(task, completed=len(answers), rate=rate)
         except BaseException:
@@ -214,9 +219,11 @@ def _to_record(item: PlannedUtterance, answer: dict[str, Any], split: Split) -> 
 
 def _describe(hours: float, seed: int, settings: Settings) -> dict[str, Any]:
     """Say what decides the bytes of a corpus."""
+    resources = b"".join(path.read_bytes() for path in sorted(RESOURCES_DIR.iterdir()))
     versions = {name: version(name) for name in ("espeakng-loader", "numpy", "soundfile", "soxr")}
     return {
         "hours": float(hours), "seed": seed, "settings": asdict(settings), "block_size": BLOCK_SIZE,
+        "resources_sha256": hashlib.sha256(resources).hexdigest(),
         "versions": {"rojak": rojak.__version__, **versions},
     }  # fmt: skip
 
@@ -234,7 +241,7 @@ def _holds_corpus(out_dir: Path, wanted: dict[str, Any]) -> bool:
     try:
         if json.loads((out_dir / "synthesis.json").read_text(encoding="utf-8")) == wanted:
             return True
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         raise InputError(f"{out_dir} is there already and holds no synthesis; name a new or empty folder.") from None
     raise InputError(
         f"{out_dir} holds a synthesis with another length, seed, settings or versions (see its synthesis.json); "

@@ -180,6 +180,8 @@ def test_a_speaking_process_that_dies_is_told(tmp_path, monkeypatch):
         ({"seed": -1}, "seed is -1"),
         ({"settings": Settings(kinds={"fr": 1.0})}, "'fr'; allowed are ms, en, zh, ta, mixed"),
         ({"settings": Settings(kinds={"ms": 0.0})}, "kinds"),
+        ({"settings": Settings(kinds={"ms": float("nan")})}, "kinds"),
+        ({"workers": 0}, "workers is 0"),
         ({"settings": Settings(noisy_share=1.5)}, "noisy_share is 1.5"),
         ({"settings": Settings(num_speakers=8)}, "num_speakers is 8; it must be from 24 to 96"),
     ],
