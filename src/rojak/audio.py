@@ -7,7 +7,7 @@ Every limit is enforced on what is really read, never on what a header claims.
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +41,9 @@ class Waveform:
         samples: float32 of shape (num_samples,), mono at `SAMPLE_RATE`, nominally within ±1.
         original_rate: Samples a second in the file.
         original_channels: Channels in the file, before the mix to mono.
-        cut: True when the file goes on after the `max_seconds` that were read.
-        claimed_s: Seconds that the header claims, None when it claims nothing. May be a lie.
+        cut: True when the recording goes on after the `max_seconds` that were read.
+        claimed_s: Seconds that the header (or the wanted piece) should have, None when unknown. May be a lie.
+        clipped_share: Share of the samples in the file that are flattened at its loudest value.
     """
 
     samples: Samples
@@ -50,11 +51,22 @@ class Waveform:
     original_channels: int
     cut: bool = False
     claimed_s: float | None = None
+    clipped_share: float = 0.0
 
     @property
     def duration_s(self) -> float:
         """Seconds of decoded sound."""
         return len(self.samples) / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """What a decoder gives: sound of shape (frames, channels) at the file's own rate."""
+
+    values: Samples
+    rate: int
+    cut: bool
+    claimed_s: float | None
 
 
 def read_audio_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
@@ -70,91 +82,136 @@ def read_audio_bytes(path: Path, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     return data
 
 
-def decode_audio(source: Path | bytes, *, max_seconds: float = MAX_SECONDS, name: str | None = None) -> Waveform:
-    """Decode a recording to 16 kHz mono float32.
+def decode_audio(
+    source: Path | bytes,
+    *,
+    max_seconds: float = MAX_SECONDS,
+    start_s: float = 0.0,
+    length_s: float | None = None,
+    name: str | None = None,
+) -> Waveform:
+    """Decode a recording, or a piece of it, to 16 kHz mono float32.
 
     Args:
         source: A file, or the bytes of one.
         max_seconds: Stop reading after this much sound and set `Waveform.cut`.
+        start_s: Where a piece begins.
+        length_s: Length of the piece; None reads to the end. A piece is read from a large file without the rest.
         name: What error messages call the recording; by default the file's name.
 
     Raises:
         AudioError: Nothing decodes it, or it holds values that are no numbers.
         OSError: The file is missing or not readable.
     """
-    if isinstance(source, Path):
-        name = name or source.name
+    name = name or (source.name if isinstance(source, Path) else "audio")
+    if isinstance(source, Path) and length_s is None:
         source = read_audio_bytes(source)
-    name = name or "audio"
-    if not source:
-        raise AudioError(f"{name}: the file is empty (0 bytes).")
-    try:
-        channels, rate, cut, claimed_s = _read_with_soundfile(source, max_seconds)
-    except soundfile.LibsndfileError as error:
-        channels, rate, cut, claimed_s = _read_with_av(source, max_seconds, name, str(error.error_string))
-    mono = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1, dtype=np.float32)
+    with source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as file:
+        if not file.read(1):
+            raise AudioError(f"{name}: the file is empty (0 bytes).")
+        file.seek(0)
+        frames = _decode(file, start_s, min(max_seconds, length_s or max_seconds), name)
+    mono = frames.values[:, 0] if frames.values.shape[1] == 1 else frames.values.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise AudioError(f"{name}: holds samples that are not numbers (NaN or infinite).")
-    if rate != SAMPLE_RATE and len(mono):
-        mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
-    return Waveform(np.ascontiguousarray(mono), rate, channels.shape[1], cut, claimed_s)
+    if frames.rate != SAMPLE_RATE and len(mono):
+        mono = soxr.resample(mono, frames.rate, SAMPLE_RATE, quality="HQ")
+    return Waveform(
+        np.ascontiguousarray(mono),
+        frames.rate,
+        frames.values.shape[1],
+        frames.cut if length_s is None else length_s > max_seconds,
+        frames.claimed_s if length_s is None else length_s,
+        clipped_share(frames.values),
+    )
 
 
-def _read_with_soundfile(data: bytes, max_seconds: float) -> tuple[Samples, int, bool, float | None]:
-    """Read (frames, channels) block by block, so that a header that claims hours allocates nothing."""
-    with soundfile.SoundFile(io.BytesIO(data)) as file:
-        rate, num_channels = file.samplerate, file.channels
-        if not 0 < rate <= MAX_RATE or num_channels > MAX_CHANNELS:
-            raise AudioError(f"claims {rate} Hz and {num_channels} channels, at most {MAX_RATE} and {MAX_CHANNELS} go.")
-        wanted = int(max_seconds * rate)
-        blocks: list[Samples] = []
+def _decode(file: BinaryIO, start_s: float, wanted_s: float, name: str) -> _Frames:
+    try:
+        return _decode_with_soundfile(file, start_s, wanted_s, name)
+    except soundfile.LibsndfileError as error:
+        file.seek(0)
+        return _decode_with_av(file, start_s, wanted_s, name, str(error.error_string))
+
+
+def _check_claims(rate: int, num_channels: int, name: str) -> None:
+    if not 0 < rate <= MAX_RATE or not 0 < num_channels <= MAX_CHANNELS:
+        raise AudioError(
+            f"{name}: claims {rate} Hz and {num_channels} channels, at most {MAX_RATE} Hz and {MAX_CHANNELS} are read."
+        )
+
+
+def _decode_with_soundfile(file: BinaryIO, start_s: float, wanted_s: float, name: str) -> _Frames:
+    """Read block by block, so that a header that claims hours allocates nothing."""
+    with soundfile.SoundFile(file) as sound:
+        rate = sound.samplerate
+        _check_claims(rate, sound.channels, name)
+        claimed_s = sound.frames / rate if 0 < sound.frames < 2**62 else None
+        if start_s:
+            sound.seek(min(round(start_s * rate), sound.frames))
+        wanted = round(wanted_s * rate)
+        blocks = [np.zeros((0, sound.channels), np.float32)]
         num_frames = 0
         while num_frames <= wanted:
-            block = file.read(min(BLOCK_FRAMES, wanted + 1 - num_frames), dtype="float32", always_2d=True)
+            block = sound.read(min(BLOCK_FRAMES, wanted + 1 - num_frames), dtype="float32", always_2d=True)
             if not len(block):
                 break
             blocks.append(block)
             num_frames += len(block)
-        claimed_s = file.frames / rate if 0 < file.frames < 2**62 else None
-    frames = np.concatenate(blocks) if blocks else np.zeros((0, num_channels), np.float32)
-    return frames[:wanted], rate, num_frames > wanted, claimed_s
+    return _Frames(np.concatenate(blocks)[:wanted], rate, num_frames > wanted, claimed_s)
 
 
-def _read_with_av(
-    data: bytes, max_seconds: float, name: str, first_error: str
-) -> tuple[Samples, int, bool, float | None]:
-    """Read (frames, channels) through FFmpeg's libraries, for what libsndfile does not know or gives up on."""
+def _decode_with_av(file: BinaryIO, start_s: float, wanted_s: float, name: str, first_error: str) -> _Frames:
+    """Read through FFmpeg's libraries, for what libsndfile does not know or gives up on."""
     import av
 
     try:
-        with av.open(io.BytesIO(data), options={"format_whitelist": AV_FORMATS}) as container:
+        with av.open(file, options={"format_whitelist": AV_FORMATS}) as container:
             if not container.streams.audio:
                 raise AudioError(f"{name}: holds no audio stream.")
-            stream = container.streams.audio[0]
-            rate, num_channels = int(stream.rate), int(stream.codec_context.channels)
-            if not 0 < rate <= MAX_RATE or not 0 < num_channels <= MAX_CHANNELS:
-                raise AudioError(f"{name}: claims {rate} Hz and {num_channels} channels.")
+            stream: Any = container.streams.audio[0]
+            rate, num_channels = int(stream.rate or 0), int(stream.codec_context.channels)
+            _check_claims(rate, num_channels, name)
             claimed_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+            first, last = round(start_s * rate), round((start_s + wanted_s) * rate) + 1
+            at, blocks = 0, [np.zeros((0, num_channels), np.float32)]
             resampler: Any = av.AudioResampler(format="flt", layout=stream.codec_context.layout, rate=rate)
-            wanted = int(max_seconds * rate)
-            blocks: list[Samples] = []
-            num_frames = 0
             try:
                 for frame in container.decode(stream):
                     for part in resampler.resample(frame):
-                        blocks.append(part.to_ndarray().reshape(-1, num_channels))
-                        num_frames += len(blocks[-1])
-                    if num_frames > wanted:
+                        values = part.to_ndarray().reshape(-1, num_channels)
+                        blocks.append(values[max(0, first - at) : max(0, last - at)])
+                        at += len(values)
+                    if at >= last:
                         break
             except av.error.FFmpegError:
-                if not blocks or claimed_s is None:  # otherwise the claim tells that the file ends early
+                if not at or claimed_s is None:  # otherwise the claim tells that the file ends early
                     raise
     except (av.error.FFmpegError, ValueError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise AudioError(f"{name}: cannot be decoded (libsndfile: {first_error} FFmpeg: {reason}).") from None
-    if not blocks:
+    if not at:
         raise AudioError(f"{name}: holds no sound that can be decoded.")
-    return np.concatenate(blocks)[:wanted], rate, num_frames > wanted, claimed_s
+    values = np.concatenate(blocks)
+    return _Frames(values[: last - 1 - first], rate, len(values) > last - 1 - first, claimed_s)
+
+
+def clipped_share(channels: Samples) -> float:
+    """Give the share of samples that are flattened at the loudest value: runs of three or more, or beyond full scale.
+
+    Args:
+        channels: float32 (frames, channels) at the file's own rate; resampling would round the corners.
+    """
+    if not len(channels):
+        return 0.0
+    loud = np.abs(channels)
+    peak = float(loud.max())
+    if peak < 1e-3 or not np.isfinite(peak):
+        return 0.0
+    flat = loud >= 0.9995 * peak
+    runs = flat[:-2] & flat[1:-1] & flat[2:] if len(flat) > 2 else flat[:0]
+    beyond = (loud >= 1.0).mean() if peak > 1.0 else 0.0
+    return float(max(runs.sum() / flat.size, beyond))
 
 
 def to_pcm16(samples: Samples) -> npt.NDArray[np.int16]:
@@ -220,9 +277,10 @@ def estimate_snr(samples: Samples) -> float | None:
         samples: float32 (num_samples,) at `SAMPLE_RATE`.
 
     Returns:
-        dB within `SNR_RANGE_DB`; None for clips under a quarter of a second or without any sound.
+        dB within `SNR_RANGE_DB`; None for clips under a second, which may hold no moment without speech in any band,
+        and for clips without any sound.
     """
-    if len(samples) < SAMPLE_RATE // 4:
+    if len(samples) < SAMPLE_RATE:
         return None
     frames = np.lib.stride_tricks.sliding_window_view(samples, FRAME)[::HOP]
     power = np.abs(np.fft.rfft(frames * _WINDOW, axis=1)) ** 2

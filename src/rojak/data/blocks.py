@@ -3,15 +3,17 @@
 Reads recordings, writes `FOLDER/block-000000.parquet …`. Memory holds a few blocks, whatever the corpus's hours.
 """
 
+import hashlib
+import json
 import os
 import signal
 import sys
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -19,45 +21,54 @@ from pathlib import Path
 import pyarrow as pa
 
 from rojak.data.clips import Clip, Refusal, prepare_clip
+from rojak.data.items import SourceItem
 from rojak.data.settings import PrepareSettings
 from rojak.data.shards import rows_to_table, write_table
-from rojak.data.sources import SourceItem
 from rojak.data.split import ClipFacts
+from rojak.data.survey import FORMAT, item_mark
 from rojak.errors import RojakError
+from rojak.runs import write_bytes
+from rojak.text.normalize import normalize
 
 BLOCK_CLIPS = 32
 
 
 @dataclass(frozen=True)
 class Block:
-    """A run of a corpus's items and the file that their clips go to."""
+    """A run of a corpus's items, the file that their clips go to, and a hash of all that the file depends on."""
 
     path: Path
     items: tuple[SourceItem, ...]
     settings: PrepareSettings
+    key: str
 
 
 @dataclass(frozen=True)
 class BlockResult:
-    """What became of a block: facts of its clips in order, and the refused ones."""
+    """What became of a block: facts of its clips in order, and the refused ones; `resumed` from an earlier run."""
 
     path: Path
     facts: list[ClipFacts]
     refusals: list[Refusal]
     num_items: int
+    resumed: bool = False
 
 
 def make_blocks(items: Iterable[SourceItem], blocks_dir: Path, settings: PrepareSettings) -> Iterator[Block]:
     """Cut a stream of items into blocks of `BLOCK_CLIPS`."""
+    blocks_dir.mkdir(exist_ok=True)
     stream = iter(items)
     number = 0
     while chunk := tuple(islice(stream, BLOCK_CLIPS)):
-        yield Block(blocks_dir / f"block-{number:06d}.parquet", chunk, settings)
+        key = hashlib.blake2b(f"{FORMAT} {settings.model_dump_json()}".encode(), digest_size=16)
+        for item in chunk:
+            key.update(item_mark(item))
+        yield Block(blocks_dir / f"block-{number:06d}.parquet", chunk, settings, key.hexdigest())
         number += 1
 
 
 def prepare_block(block: Block) -> BlockResult:
-    """Prepare every item of a block and write the good ones to its file."""
+    """Prepare every item of a block, write the good ones to its file and then the result beside it."""
     clips: list[Clip] = []
     refusals: list[Refusal] = []
     for item in block.items:
@@ -67,12 +78,58 @@ def prepare_block(block: Block) -> BlockResult:
         else:
             refusals.append(result)
     write_table(rows_to_table(clips), block.path)
-    return BlockResult(block.path, [_facts(clip) for clip in clips], refusals, len(block.items))
+    done = BlockResult(block.path, [_facts(clip) for clip in clips], refusals, len(block.items))
+    _write_result(block, done)
+    return done
+
+
+def _write_result(block: Block, result: BlockResult) -> None:
+    note = {
+        "key": block.key,
+        "bytes": block.path.stat().st_size,
+        "facts": [
+            {**asdict(f), "sound_hash": f.sound_hash.hex(), "sentence_hash": f.sentence_hash.hex()}
+            for f in result.facts
+        ],
+        "refusals": [asdict(refusal) for refusal in result.refusals],
+    }
+    write_bytes(block.path.with_suffix(".json"), json.dumps(note).encode())
+
+
+def _read_result(block: Block) -> BlockResult | None:
+    """Give what an interrupted run left of this very block, None when there is nothing or it is not whole."""
+    try:
+        note = json.loads(block.path.with_suffix(".json").read_bytes())
+        if note["key"] != block.key or note["bytes"] != block.path.stat().st_size:
+            return None
+        facts = []
+        for fields in note["facts"]:
+            hashes = {name: bytes.fromhex(fields.pop(name)) for name in ("sound_hash", "sentence_hash")}
+            facts.append(ClipFacts(**fields, **hashes))
+        refusals = [Refusal(**fields) for fields in note["refusals"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return BlockResult(block.path, facts, refusals, len(block.items), resumed=True)
 
 
 def _facts(clip: Clip) -> ClipFacts:
-    r = clip.record
-    return ClipFacts(r.audio_id, r.duration, r.speaker_id, r.language, r.quality_score, r.split, clip.sound_hash)
+    record = clip.record
+    extra = record.model_extra or {}
+    sentence = hashlib.blake2b(normalize(record.text).encode(), digest_size=8).digest()
+    return ClipFacts(
+        audio_id=record.audio_id,
+        duration=record.duration,
+        speaker_id=record.speaker_id,
+        language=record.language,
+        quality_score=record.quality_score,
+        split=record.split,
+        is_mixed=bool(extra.get("cmi")),
+        has_particles=bool(extra.get("particles")),
+        sound_hash=clip.sound_hash,
+        sentence_hash=sentence,
+        audio_filepath=record.audio_filepath,
+        where=clip.where,
+    )
 
 
 def run_blocks(blocks: Iterator[Block], workers: int) -> Iterator[BlockResult]:
@@ -84,24 +141,27 @@ def run_blocks(blocks: Iterator[Block], workers: int) -> Iterator[BlockResult]:
         RojakError: A worker died, which a decoder's crash or missing memory can cause.
     """
     if workers == 0:
-        yield from map(prepare_block, blocks)
+        for block in blocks:
+            yield _read_result(block) or prepare_block(block)
         return
     executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_set_up_worker)
-    waiting: deque[tuple[Block, Future[BlockResult]]] = deque()
+    waiting: deque[tuple[Block, BlockResult | Future[BlockResult]]] = deque()
     try:
         for block in blocks:
-            waiting.append((block, executor.submit(prepare_block, block)))
+            waiting.append((block, _read_result(block) or executor.submit(prepare_block, block)))
             if len(waiting) >= 3 * workers:
-                yield _result(*waiting.popleft())
+                yield _wait_for(*waiting.popleft())
         while waiting:
-            yield _result(*waiting.popleft())
+            yield _wait_for(*waiting.popleft())
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _result(block: Block, future: "Future[BlockResult]") -> BlockResult:
+def _wait_for(block: Block, result: "BlockResult | Future[BlockResult]") -> BlockResult:
+    if isinstance(result, BlockResult):
+        return result
     try:
-        return future.result()
+        return result.result()
     except BrokenProcessPool:
         first, last = block.items[0].where, block.items[-1].where
         raise RojakError(
@@ -124,8 +184,3 @@ def _set_up_worker() -> None:
 def _end_with(parent: object) -> None:
     parent.join()  # type: ignore[attr-defined]
     os._exit(1)
-
-
-def count_reasons(refusals: Iterable[Refusal]) -> dict[str, int]:
-    """Count refusals by reason, most frequent first."""
-    return dict(Counter(refusal.reason for refusal in refusals).most_common())

@@ -1,9 +1,10 @@
 """Describe prepared data: `stats.json` for programs, `README.md` (a Hugging Face dataset card) for people."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rojak.data.clips import Refusal
 from rojak.data.split import ClipFacts
 from rojak.records import SPLITS, Split
 
@@ -25,6 +26,11 @@ def corpus_stats(facts: Sequence[ClipFacts], splits: Sequence[Split]) -> dict[st
         "hours_by_language": _hours_by(facts, "language"),
         "hours_by_quality": _hours_by(facts, "quality_score"),
     }
+
+
+def count_reasons(refusals: Iterable[Refusal]) -> dict[str, int]:
+    """Count refusals by reason, most frequent first."""
+    return dict(Counter(refusal.reason for refusal in refusals).most_common())
 
 
 def _hours(facts: Sequence[ClipFacts]) -> float:

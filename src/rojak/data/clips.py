@@ -6,15 +6,15 @@ Reads recordings, writes nothing. Imports no torch.
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rojak.audio import Waveform, decode_audio, encode_flac, estimate_snr, is_prepared_flac, read_audio_bytes, to_pcm16
-from rojak.data.checks import Fault, check_text, check_waveform
+from rojak.data.annotate import annotate
+from rojak.data.checks import Fault, check_length, check_script, check_sound, check_speaking_rate, check_text
+from rojak.data.items import SourceItem
 from rojak.data.settings import PrepareSettings
-from rojak.data.sources import SourceItem
 from rojak.errors import AudioError, ManifestError
-from rojak.records import Utterance, quality_from_snr
+from rojak.records import Utterance
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Clip:
     record: Utterance
     flac: bytes
     sound_hash: bytes
+    where: str
 
 
 def prepare_clip(item: SourceItem, settings: PrepareSettings) -> Clip | Refusal:
@@ -52,42 +53,55 @@ def prepare_clip(item: SourceItem, settings: PrepareSettings) -> Clip | Refusal:
 
 
 def _prepare(item: SourceItem, settings: PrepareSettings) -> Clip | Fault:
-    if fault := item.fault or check_text(item.fields.get("text")):
+    text = item.fields.get("text")
+    if fault := item.fault or check_text(text) or check_script(str(text), settings):
         return fault
-    assert item.audio is not None
-    decoded = _decode(item.audio, settings)
+    decoded = _decode(item, settings)
     if isinstance(decoded, Fault):
         return decoded
     data, waveform = decoded
-    if fault := check_waveform(waveform, settings):
+    if fault := check_length(waveform, item.fields.get("duration"), settings):
         return fault
     try:
         record = _record(item, waveform, settings)
     except ManifestError as error:
         return Fault("bad_record", str(error).removeprefix(f"{item.where}: "))
+    is_estimate = item.fields.get("snr_db") is None
+    fault = check_sound(waveform, record.snr_db, settings, is_estimate=is_estimate)
+    if fault := fault or check_speaking_rate(record.text, record.duration, settings):
+        return fault
     samples = waveform.samples
-    flac = data if is_prepared_flac(data, len(samples)) else encode_flac(samples)
+    flac = data if data and is_prepared_flac(data, len(samples)) else encode_flac(samples)
     sound_hash = hashlib.blake2b(to_pcm16(samples).tobytes(), digest_size=8).digest()
-    return Clip(record, flac, sound_hash)
+    return Clip(record, flac, sound_hash, item.where)
 
 
-def _decode(path: Path, settings: PrepareSettings) -> tuple[bytes, Waveform] | Fault:
-    """Read and decode a recording, telling faults of the file from faults of the machine (`OSError`)."""
+def _decode(item: SourceItem, settings: PrepareSettings) -> tuple[bytes | None, Waveform] | Fault:
+    """Decode a recording, telling faults of the file from faults of the machine (`OSError`).
+
+    Gives the file's bytes too, None for a piece of a longer recording.
+    """
+    assert item.audio is not None
+    source, data, name = item.audio, None, str(item.fields.get("audio_filepath") or item.where)
     try:
-        data = read_audio_bytes(path)
-        if not data:
-            return Fault("empty_file", "The file has 0 bytes.")
-        return data, decode_audio(data, max_seconds=settings.max_duration_s, name=path.name)
+        if item.length_s is None:
+            source = data = source if isinstance(source, bytes) else read_audio_bytes(source)
+            if not data:
+                return Fault("empty_file", "The file has 0 bytes.")
+        waveform = decode_audio(
+            source, max_seconds=settings.max_duration_s, start_s=item.start_s, length_s=item.length_s, name=name
+        )
     except AudioError as error:
         return Fault("undecodable", str(error))
     except PermissionError:
         return Fault("unreadable_file", "The file may not be read; check its permissions.")
     except FileNotFoundError:
         return Fault("missing_file", "The file vanished while prepare was running.")
+    return data, waveform
 
 
 def _record(item: SourceItem, waveform: Waveform, settings: PrepareSettings) -> Utterance:
-    """Make the record: measured duration, SNR and quality where nobody gave them, the file's own rate and channels."""
+    """Make the record: what was measured, what the corpus says, and annotations where it says nothing."""
     fields: dict[str, Any] = {
         "source": settings.source_name,
         **item.fields,
@@ -99,9 +113,8 @@ def _record(item: SourceItem, waveform: Waveform, settings: PrepareSettings) -> 
     if fields.get("snr_db") is None:
         snr_db = estimate_snr(waveform.samples)
         fields["snr_db"] = None if snr_db is None else round(snr_db, 1)
-    if fields.get("quality_score") is None and isinstance(fields["snr_db"], (int, float)):
-        fields["quality_score"] = quality_from_snr(fields["snr_db"])
-    return Utterance.from_dict(fields, item.where)
+    record = Utterance.from_dict(fields, item.where)
+    return annotate(record)
 
 
 def extra_json(record: Utterance) -> str:

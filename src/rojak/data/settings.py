@@ -1,10 +1,13 @@
 """Every threshold of `prepare` in one frozen model that can be compared with an earlier run's."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SourceKind = Literal["split-folders", "transcripts", "jsonl", "table", "text-files"]
+SourceKind = Literal[
+    "split-folders", "transcripts", "kaldi", "huggingface", "parquet", "jsonl", "table", "text-files", "hub"
+]
 """Shapes of corpora: see `rojak.data.sources` for what each looks like."""
 
 
@@ -17,11 +20,32 @@ class PrepareSettings(BaseModel):
     columns: dict[str, str] = Field(
         default_factory=dict, description='Record field to source column: {"text": "verse"}.'
     )
+    audio_root: Path | None = Field(
+        default=None, description="Where recordings must lie; by default the corpus itself."
+    )
     source_name: str | None = Field(default=None, description="`source` of records that have none.")
 
     min_duration_s: float = Field(default=0.2, gt=0)
     max_duration_s: float = Field(default=30.0, gt=0, le=30.0, description="Whisper's window is 30 s.")
+    max_duration_error: float = Field(
+        default=0.1, gt=0, description="Share (and at least 0.3 s) by which the corpus's duration may be wrong."
+    )
+    min_sample_rate: int = Field(default=8000, gt=0, description="Hz of the original; telephone speech has 8000.")
+    max_clipped_share: float = Field(default=0.01, ge=0, le=1, description="Samples flattened at the loudest value.")
+    min_level_db: float = Field(default=-60.0, le=0, description="Level of the loud frames, dB below full scale.")
+    min_snr_db: float = Field(default=0.0, description="Speech-to-noise ratio, given or estimated.")
+
     max_tokens: int = Field(default=448, gt=0, description="Whisper's decoder holds 448 label tokens.")
+    scripts: tuple[str, ...] = Field(
+        default=("LATIN", "CJK", "TAMIL"), description="Scripts of letters, as Unicode names begin; ARABIC for Jawi."
+    )
+    max_other_script_share: float = Field(default=0.1, ge=0, le=1, description="Letters in other scripts.")
+    min_syllables_per_s: float = Field(
+        default=0.3, ge=0, description="Below, the transcript is too short for the clip."
+    )
+    max_syllables_per_s: float = Field(default=11.0, gt=0, description="Above, nobody speaks so fast.")
+
+    refuse_duplicates: bool = Field(default=True, description="Refuse the same sound, or sentence and speaker, twice.")
     allow_bad: float = Field(default=0.05, ge=0, le=1, description="Share of refused clips above which prepare stops.")
 
     validation_share: float = Field(default=0.1, ge=0, lt=1, description="Share of the hours, when no split is given.")

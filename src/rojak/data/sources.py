@@ -1,70 +1,41 @@
-"""Read a corpus of any known shape as a stream of `SourceItem`: record fields plus where the recording lies.
+"""Read a corpus of any known shape as a stream of `SourceItem`. Nothing is decoded here, and nothing is held whole.
 
     split-folders   DIR/{train,validation,test}/transcripts.json + audio
     transcripts     DIR/transcripts.json, or the file itself: an object of id → item, or a list
-    jsonl           FILE.jsonl, or DIR/{train,validation,test}.jsonl (NeMo manifests)
+    kaldi           DIR/{wav.scp,text,utt2spk,segments}, or such folders named after splits
+    huggingface     DIR written by `save_to_disk`
+    parquet         FILE.parquet or DIR/**/*.parquet with an `audio` column: also what `prepare` itself writes
+    jsonl           FILE.jsonl, or DIR/{train,validation,test}.jsonl (NeMo manifests, with `offset` too)
     table           FILE.csv|tsv, or DIR/{train,dev,test}.tsv + DIR/clips (Common Voice)
     text-files      DIR/**/x.wav + x.txt
+    hub             hf:OWNER/NAME, a dataset of the Hugging Face hub
 
-Paths in a manifest are relative to its folder and must stay under the corpus's root. Nothing is decoded here.
+Paths in a manifest are relative to its folder and must stay under the corpus's root.
 """
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from rojak.data.checks import Fault
-from rojak.data.manifests import looks_like_jsonl, read_json_items, read_jsonl_items, read_table_items
-from rojak.data.settings import SourceKind
+from rojak.data.items import SPLIT_NAMES, RawItem, Renaming, SourceItem, finish_item
+from rojak.data.manifests import looks_like_jsonl, open_text, read_json_items, read_jsonl_items, read_table_items
+from rojak.data.settings import PrepareSettings, SourceKind
 from rojak.errors import InputError
 from rojak.records import SPLITS
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".mp4", ".aac", ".webm", ".aif", ".aiff"}
 )
+HUB_PREFIX = "hf:"
 
-SPLIT_NAMES = {
-    "train": "train", "training": "train",
-    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation", "eval": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-"""Names that corpora give to the three splits."""
-
-FIELD_NAMES = {
-    "audio_filepath": ("audio", "path", "file_name", "filename", "file", "audio_path", "wav"),
-    "text": ("sentence", "transcription", "transcript"),
-    "audio_id": ("id", "utt_id", "utterance_id", "key"),
-    "speaker_id": ("speaker", "client_id", "spk_id"),
-    "language": ("lang", "locale"),
-}
-"""Other names of a field, tried in this order when a record lacks it."""
-
-LANGUAGE_NAMES = {
-    "malay": "ms", "msa": "ms", "zsm": "ms", "ms-my": "ms", "bm": "ms",
-    "english": "en", "eng": "en", "en-my": "en", "en-sg": "en", "en-us": "en", "en-gb": "en",
-    "chinese": "zh", "mandarin": "zh", "cmn": "zh", "zho": "zh", "zh-cn": "zh", "zh-my": "zh", "zh-sg": "zh",
-    "tamil": "ta", "tam": "ta", "ta-in": "ta", "ta-my": "ta",
-    "code-switched": "mixed", "code-switching": "mixed", "cs": "mixed", "multi": "mixed", "multilingual": "mixed",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class SourceItem:
-    """One entry of a corpus.
-
-    Attributes:
-        fields: The record's fields as read, under Rojak's names; `audio_id` is always set.
-        where: File and place, for messages.
-        audio: The recording; None when `fault` says why there is none.
-        fault: Known before the recording is opened.
-    """
-
-    fields: dict[str, Any]
-    where: str
-    audio: Path | None = None
-    fault: Fault | None = None
+_RawItems = Iterator[RawItem]
+_SPLIT_ORDER: tuple[str, ...] = SPLITS
 
 
 @dataclass(frozen=True)
@@ -72,33 +43,31 @@ class Source:
     """A corpus whose shape is known; `read()` streams its items from the beginning, each time in the same order."""
 
     kind: SourceKind
-    root: Path
+    name: str
     read: Callable[[], Iterator[SourceItem]]
 
 
-def open_source(path: Path, kind: SourceKind | None = None, columns: dict[str, str] | None = None) -> Source:
+def open_source(location: str | Path, settings: PrepareSettings | None = None) -> Source:
     """Recognise the shape of a corpus and give a reader for it.
 
     Args:
-        path: A folder or a manifest file.
-        kind: Skip the recognition.
-        columns: Record field to the source's name for it, e.g. `{"text": "verse"}`.
+        location: A folder, a manifest file, or `hf:OWNER/NAME`.
+        settings: `kind` skips the recognition, `columns` renames, `audio_root` widens where recordings may lie.
 
     Raises:
-        InputError: The path is missing, empty, or of no known shape.
+        InputError: The location is missing, empty, or of no known shape.
     """
+    settings = settings or PrepareSettings()
+    renaming = Renaming(settings.columns)
+    if str(location).startswith(HUB_PREFIX) or settings.kind == "hub":
+        name = str(location).removeprefix(HUB_PREFIX)
+        return Source("hub", name, lambda: (finish_item(raw, renaming, Path.cwd()) for raw in _read_hub(name)))
+    path = Path(location)
     if not path.exists():
-        raise InputError(f"{path}: does not exist; give the folder or manifest of a corpus.")
-    kind = kind or recognise_kind(path)
-    root = (path if path.is_dir() else path.parent).resolve()
-    names = {**FIELD_NAMES, **{field: (column,) for field, column in (columns or {}).items()}}
-    forced = frozenset(columns or {})
-
-    def read() -> Iterator[SourceItem]:
-        for item, base in _READERS[kind](path):
-            yield _locate(_rename(item, names, forced), base, root)
-
-    return Source(kind, root, read)
+        raise InputError(f"{path}: does not exist; give the folder or manifest of a corpus, or hf:OWNER/NAME.")
+    kind = settings.kind or recognise_kind(path)
+    root = (settings.audio_root or (path if path.is_dir() else path.parent)).resolve()
+    return Source(kind, str(path), lambda: (finish_item(raw, renaming, root) for raw in _READERS[kind](path)))
 
 
 def recognise_kind(path: Path) -> SourceKind:
@@ -110,8 +79,11 @@ def recognise_kind(path: Path) -> SourceKind:
     if path.is_file():
         return _recognise_file(path)
     found: dict[SourceKind, Callable[[], object]] = {
-        "split-folders": lambda: _split_folders(path),
+        "split-folders": lambda: _split_folders(path, "transcripts.json"),
         "transcripts": (path / "transcripts.json").is_file,
+        "kaldi": lambda: _kaldi_folders(path),
+        "huggingface": lambda: (path / "dataset_dict.json").is_file() or (path / "state.json").is_file(),
+        "parquet": lambda: next(path.rglob("*.parquet"), None),
         "jsonl": lambda: _manifests(path, ".jsonl"),
         "table": lambda: _manifests(path, ".tsv", ".csv"),
         "text-files": lambda: next(_walk(path), None),
@@ -121,28 +93,26 @@ def recognise_kind(path: Path) -> SourceKind:
             return kind
     problem = "holds no corpus" if any(path.iterdir()) else "is empty"
     raise InputError(
-        f"{path}: the folder {problem}; looked for transcripts.json (also in train, validation, test), "
-        ".jsonl, .csv or .tsv manifests, and recordings with a .txt of the same name."
+        f"{path}: the folder {problem}; looked for transcripts.json (also in train, validation, test), wav.scp, "
+        ".parquet, .jsonl, .csv or .tsv files, and recordings with a .txt of the same name."
     )
 
 
 def _recognise_file(path: Path) -> SourceKind:
+    kinds: dict[str, SourceKind] = {
+        ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "table", ".tsv": "table", ".parquet": "parquet",
+    }  # fmt: skip
     suffix = path.suffix.lower()
-    if suffix in (".jsonl", ".ndjson"):
-        return "jsonl"
     if suffix == ".json":
         return "jsonl" if looks_like_jsonl(path) else "transcripts"
-    if suffix in (".csv", ".tsv"):
-        return "table"
-    raise InputError(f"{path}: not a corpus; give a folder, or a .json, .jsonl, .csv or .tsv manifest.")
+    if suffix in kinds:
+        return kinds[suffix]
+    raise InputError(f"{path}: not a corpus; give a folder, or a .json, .jsonl, .csv, .tsv or .parquet file.")
 
 
-_RawItems = Iterator[tuple[SourceItem, Path]]
-_SPLIT_ORDER: tuple[str, ...] = SPLITS
-
-
-def _split_folders(path: Path) -> list[Path]:
-    folders = (p for p in path.iterdir() if p.name.lower() in SPLIT_NAMES and (p / "transcripts.json").is_file())
+def _split_folders(path: Path, manifest: str) -> list[Path]:
+    """Folders named after splits that hold a manifest, in the order train, validation, test."""
+    folders = (p for p in path.iterdir() if p.name.lower() in SPLIT_NAMES and (p / manifest).is_file())
     return sorted(folders, key=lambda p: (_SPLIT_ORDER.index(SPLIT_NAMES[p.name.lower()]), p.name))
 
 
@@ -155,33 +125,33 @@ def _manifests(path: Path, *suffixes: str) -> list[Path]:
     return sorted(named, key=lambda p: _SPLIT_ORDER.index(SPLIT_NAMES[p.stem.lower()])) or files
 
 
-def _with_split(item: dict[str, Any], name: str) -> dict[str, Any]:
+def _with_split(fields: dict[str, Any], name: str) -> dict[str, Any]:
     split = SPLIT_NAMES.get(name.lower())
-    return {**item, "split": split} if split else item
+    return {**fields, "split": split} if split else fields
 
 
 def _read_split_folders(path: Path) -> _RawItems:
-    for folder in _split_folders(path):
-        for place, item in read_json_items(folder / "transcripts.json"):
-            yield SourceItem(_with_split(item, folder.name), f"{folder.name}/{place}"), folder
+    for folder in _split_folders(path, "transcripts.json"):
+        for place, fields in read_json_items(folder / "transcripts.json"):
+            yield RawItem(_with_split(fields, folder.name), f"{folder.name}/{place}", folder)
 
 
 def _read_transcripts(path: Path) -> _RawItems:
     file = path / "transcripts.json" if path.is_dir() else path
-    for place, item in read_json_items(file):
-        yield SourceItem(item, place), file.parent
+    for place, fields in read_json_items(file):
+        yield RawItem(fields, place, file.parent)
 
 
 def _read_jsonl(path: Path) -> _RawItems:
     for file in _manifests(path, ".jsonl") if path.is_dir() else [path]:
-        for place, item in read_jsonl_items(file):
-            yield SourceItem(_with_split(item, file.stem), place), file.parent
+        for place, fields in read_jsonl_items(file):
+            yield RawItem(_with_split(fields, file.stem), place, file.parent)
 
 
 def _read_table(path: Path) -> _RawItems:
     for file in _manifests(path, ".tsv", ".csv") if path.is_dir() else [path]:
-        for place, item in read_table_items(file):
-            yield SourceItem(_with_split(item, file.stem), place), file.parent
+        for place, fields in read_table_items(file):
+            yield RawItem(_with_split(fields, file.stem), place, file.parent)
 
 
 def _walk(path: Path) -> Iterator[Path]:
@@ -191,73 +161,139 @@ def _walk(path: Path) -> Iterator[Path]:
 
 
 def _read_text_files(path: Path) -> _RawItems:
-    texts = {p.with_suffix("") for p in _walk(path) if p.suffix == ".txt"}
-    for file in _walk(path):
-        stem = file.with_suffix("")
+    found = list(_walk(path))
+    texts = {p.with_suffix("") for p in found if p.suffix == ".txt"}
+    recordings = {p.with_suffix("") for p in found if p.suffix != ".txt"}
+    for file in found:
         name = file.relative_to(path).as_posix()
-        item = _with_split({"audio_filepath": name}, name.partition("/")[0])
+        fields = _with_split({"audio_filepath": name}, name.partition("/")[0])
+        stem = file.with_suffix("")
         if file.suffix == ".txt":
-            if not any(stem.with_suffix(s).exists() or stem.with_suffix(s.upper()).exists() for s in AUDIO_SUFFIXES):
+            if stem not in recordings:
                 fault = Fault("missing_file", "There is a text file but no recording of the same name.")
-                yield SourceItem(item, name, fault=fault), path
+                yield RawItem(fields, name, path, fault=fault)
         elif stem not in texts:
             fault = Fault("no_transcript", "There is a recording but no .txt file of the same name.")
-            yield SourceItem(item, name, fault=fault), path
+            yield RawItem(fields, name, path, fault=fault)
         else:
-            text = stem.with_suffix(".txt").read_text(encoding="utf-8-sig", errors="replace").strip()
-            yield SourceItem({**item, "text": text}, name), path
+            text = stem.with_name(stem.name + ".txt").read_text(encoding="utf-8-sig", errors="replace").strip()
+            yield RawItem({**fields, "text": text}, name, path)
+
+
+def _kaldi_folders(path: Path) -> list[Path]:
+    return [path] if (path / "wav.scp").is_file() else _split_folders(path, "wav.scp")
+
+
+def _kaldi_table(path: Path) -> dict[str, str]:
+    """Read `key value…` lines; a missing file is an empty table."""
+    if not path.is_file():
+        return {}
+    with open_text(path) as file:
+        lines = (line.replace("\t", " ").strip().partition(" ") for line in file)
+        return {key: value.strip() for key, _, value in lines if key}
+
+
+def _read_kaldi(path: Path) -> _RawItems:
+    for folder in _kaldi_folders(path):
+        recordings, texts = _kaldi_table(folder / "wav.scp"), _kaldi_table(folder / "text")
+        speakers, segments = _kaldi_table(folder / "utt2spk"), _kaldi_table(folder / "segments")
+        for audio_id in dict.fromkeys([*texts, *(segments or recordings)]):
+            where = f"{folder.name}/text, utterance {audio_id}"
+            recording, *times = segments[audio_id].split() if audio_id in segments else [audio_id]
+            wav = recordings.get(recording)
+            fields = {"audio_id": audio_id, "audio_filepath": wav, "text": texts.get(audio_id)}
+            fields = _with_split({**fields, "speaker_id": speakers.get(audio_id)}, folder.name)
+            fault = None
+            if wav is None:
+                fault = Fault("missing_file", f"The recording {recording!r} is not in wav.scp.")
+            elif wav.endswith("|"):
+                fault = Fault("bad_record", f"wav.scp holds the command {wav!r}; commands are not run, give a file.")
+            elif times:
+                fault = _add_times(fields, times)
+            yield RawItem(fields, where, folder, fault=fault)
+
+
+def _add_times(fields: dict[str, Any], times: list[str]) -> Fault | None:
+    try:
+        start, end = map(float, times)
+    except ValueError:
+        return Fault("bad_record", f"segments: {' '.join(times)!r} is not a start and an end in seconds.")
+    fields.update(offset=start, duration=round(end - start, 6))
+    return None
+
+
+def _audio_row(row: dict[str, Any], where: str, base: Path) -> RawItem:
+    """Take the sound out of a row as `datasets` stores it: {"bytes", "path"}, a path alone, or bytes alone."""
+    fields = {name: value for name, value in row.items() if value is not None}
+    sound = fields.get("audio")
+    data = sound if isinstance(sound, bytes) else None
+    if isinstance(sound, dict):
+        data = sound.get("bytes")
+        fields["audio"] = sound.get("path")
+    elif data is not None:
+        fields["audio"] = None
+    if isinstance(fields.get("extra"), str):  # written by `prepare`
+        fields = {**json.loads(fields.pop("extra") or "{}"), **fields}
+        fields.pop("audio", None)
+    return RawItem(fields, where, base, data)
+
+
+def _read_parquet(path: Path) -> _RawItems:
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    names = {file: SPLIT_NAMES.get(file.name.partition("-")[0].partition(".")[0].lower(), "") for file in files}
+    for file in sorted(files, key=lambda f: (_SPLIT_ORDER.index(names[f]) if names[f] else 0, f)):
+        number = 0
+        try:
+            for batch in pq.ParquetFile(file).iter_batches(batch_size=16):
+                for row in batch.to_pylist():
+                    yield _audio_row(_with_split(row, names[file]), f"{file.name}, row {number}", file.parent)
+                    number += 1
+        except (pa.ArrowInvalid, OSError, ValueError) as error:
+            raise InputError(f"{file}: cannot be read as Parquet ({error}).") from None
+
+
+def _read_huggingface(path: Path) -> _RawItems:
+    import datasets
+
+    try:
+        loaded = datasets.load_from_disk(str(path))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: cannot be read as a dataset on disk ({error}).") from None
+    yield from _read_dataset(loaded, path)
+
+
+def _read_hub(name: str) -> _RawItems:
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(name)
+    except Exception as error:  # the hub client raises dozens of kinds
+        raise InputError(f"{HUB_PREFIX}{name}: cannot be loaded from the hub ({error}).") from None
+    yield from _read_dataset(loaded, Path.cwd())
+
+
+def _read_dataset(loaded: Any, base: Path) -> _RawItems:
+    """Go through a `datasets.Dataset` or `DatasetDict` without decoding its audio."""
+    import datasets
+
+    parts = loaded if isinstance(loaded, dict) else {"": loaded}
+    for split, part in parts.items():
+        for name, feature in part.features.items():
+            if isinstance(feature, datasets.Audio):
+                part = part.cast_column(name, datasets.Audio(decode=False))  # noqa: PLW2901
+                if name != "audio":
+                    part = part.rename_column(name, "audio")  # noqa: PLW2901
+        for number, row in enumerate(part):
+            yield _audio_row(_with_split(row, split), f"{split or 'dataset'}, row {number}", base)
 
 
 _READERS: dict[SourceKind, Callable[[Path], _RawItems]] = {
     "split-folders": _read_split_folders,
     "transcripts": _read_transcripts,
+    "kaldi": _read_kaldi,
+    "huggingface": _read_huggingface,
+    "parquet": _read_parquet,
     "jsonl": _read_jsonl,
     "table": _read_table,
     "text-files": _read_text_files,
 }
-
-
-def _rename(item: SourceItem, names: dict[str, tuple[str, ...]], forced: frozenset[str]) -> SourceItem:
-    """Give the fields Rojak's names; a mapped column replaces a field of that name, an alias only fills a gap."""
-    fields = dict(item.fields)
-    for field, others in names.items():
-        if field in forced or fields.get(field) is None:
-            found = next((name for name in others if fields.get(name) is not None), None)
-            if found:
-                fields[field] = fields.pop(found)
-    if isinstance(fields.get("language"), str):
-        language = fields["language"].strip().lower()
-        fields["language"] = LANGUAGE_NAMES.get(language, language) or None
-    for field in ("words", "code_switches"):
-        if isinstance(fields.get(field), str):  # a table's cell
-            try:
-                fields[field] = json.loads(fields[field])
-            except ValueError:
-                return replace(item, fields=fields, fault=Fault("bad_record", f"{field}: not valid JSON."))
-    return replace(item, fields=fields)
-
-
-def _locate(item: SourceItem, base: Path, root: Path) -> SourceItem:
-    """Find the recording, hold it to the root, and make sure that the item has an id."""
-    fields = dict(item.fields)
-    name = fields.get("audio_filepath")
-    if isinstance(name, str) and name:
-        fields["audio_id"] = str(fields.get("audio_id") or Path(name).with_suffix("").as_posix())
-    else:
-        fields["audio_id"] = str(fields.get("audio_id") or item.where)
-        item = replace(item, fault=item.fault or Fault("bad_record", "audio_filepath: missing or not a string."))
-    if item.fault:
-        return replace(item, fields=fields)
-    assert isinstance(name, str)
-    try:
-        candidates = [base / name] if "/" in name else [base / name, base / "clips" / name, base / "audio" / name]
-        path = next((p for p in candidates if p.is_file()), candidates[0]).resolve()
-    except (OSError, RuntimeError, ValueError):
-        return replace(item, fields=fields, fault=Fault("bad_record", f"audio_filepath: {name!r} cannot be a path."))
-    if not path.is_relative_to(root):
-        detail = f"{name!r} leads out of the dataset's folder; recordings must lie under it."
-        return replace(item, fields=fields, fault=Fault("outside_root", detail))
-    fields["audio_filepath"] = path.relative_to(root).as_posix()
-    if not path.is_file():
-        return replace(item, fields=fields, fault=Fault("missing_file", f"{name!r} does not exist."))
-    return replace(item, fields=fields, audio=path)

@@ -1,16 +1,28 @@
-"""Divide clips into train, validation and test so that no speaker is in two of them. Reads and writes no files."""
+"""Find duplicates and divide clips into train, validation and test, no speaker in two. Reads and writes no files."""
 
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
+import numpy as np
+import numpy.typing as npt
+
+from rojak.data.checks import Fault
 from rojak.records import SPLITS, Split
+
+MAX_SWAPPED_SPEAKERS = 500
+"""With more speakers than this, placing them one by one is balanced enough."""
+
+MAX_SWAPS = 200
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class ClipFacts:
-    """What splitting and statistics need to know of a clip; small, because one is kept for every clip of a corpus."""
+    """What duplicates, splits and statistics need to know of a clip; small, because one is kept for every clip."""
 
     audio_id: str
     duration: float
@@ -18,17 +30,52 @@ class ClipFacts:
     language: str | None = None
     quality_score: int | None = None
     split: Split | None = None
+    is_mixed: bool = False
+    has_particles: bool = False
     sound_hash: bytes = b""
+    sentence_hash: bytes = b""
+    audio_filepath: str = ""
+    where: str = ""
+
+
+def find_duplicates(clips: Sequence[ClipFacts]) -> dict[int, Fault]:
+    """Find clips whose sound is there already, and those that would leak from the given evaluation splits into others.
+
+    Of equal clips the one in test stays, then validation, then train, then the first of the corpus, so that cleaning
+    does not shrink what is measured on.
+
+    Returns:
+        Position of every clip to refuse, with the fault.
+    """
+    rank = {"test": 0, "validation": 1}
+    order = sorted(range(len(clips)), key=lambda i: (rank.get(clips[i].split or "", 2), i))
+    sounds: dict[bytes, ClipFacts] = {}
+    sentences: dict[tuple[str, bytes], ClipFacts] = {}
+    faults: dict[int, Fault] = {}
+    for index in order:
+        clip = clips[index]
+        same = sounds.setdefault(clip.sound_hash, clip) if clip.sound_hash else clip
+        if same is not clip:
+            detail = f"The same sound as {same.audio_id!r}" + (f" in {same.split}." if same.split else ".")
+            faults[index] = Fault("duplicate_audio" if same.split == clip.split else "audio_in_two_splits", detail)
+            continue
+        if clip.speaker_id and clip.split and clip.sentence_hash:
+            same = sentences.setdefault((clip.speaker_id, clip.sentence_hash), clip)
+            if same.split != clip.split:
+                detail = f"Speaker {clip.speaker_id!r} says the same in {same.audio_id!r} in {same.split}."
+                faults[index] = Fault("sentence_in_two_splits", detail)
+    return faults
 
 
 def assign_splits(
     clips: Sequence[ClipFacts], *, validation_share: float, test_share: float, seed: int
 ) -> tuple[list[Split], list[str]]:
-    """Give every clip a split: kept where the corpus gave one, otherwise speaker-disjoint by hours.
+    """Give every clip a split: kept where the corpus gave one, otherwise speaker-disjoint and balanced.
 
-    Speakers are placed from the longest to the shortest into the split that lacks most hours; with three speakers or
-    more no wanted split stays empty. A clip without a speaker counts as a speaker of its own. With fewer speakers the
-    clips themselves are divided and a note says so.
+    Speakers are placed from the longest to the shortest into the split that most lacks what they bring: hours, hours of
+    each language, of mixed sentences, of sentences with particles, and of each quality; then they are exchanged as long
+    as that helps. With three speakers or more no wanted split stays empty. A clip without a speaker counts as a speaker
+    of its own. With fewer speakers, sentences are divided instead and a note says so.
 
     Args:
         clips: In the corpus's order, which does not matter for who goes where.
@@ -39,6 +86,8 @@ def assign_splits(
     Returns:
         One split a clip, and sentences about what the user should know.
     """
+    if not clips:
+        return [], []
     if any(clip.split for clip in clips):
         given: list[Split] = [clip.split or "train" for clip in clips]
         return given, _notes_on_given(clips, given)
@@ -46,33 +95,78 @@ def assign_splits(
     notes = []
     if len(set(speakers)) < 3:
         notes.append(f"{len(set(speakers))} speaker(s) cannot be divided into three: the splits share speakers.")
-        speakers = [clip.audio_id for clip in clips]
-    hours: dict[str, float] = defaultdict(float)
-    for speaker, clip in zip(speakers, clips, strict=True):
-        hours[speaker] += clip.duration
+        speakers = [clip.sentence_hash.hex() or clip.audio_id for clip in clips]
     shares: dict[Split, float] = {
         "train": 1 - validation_share - test_share,
         "validation": validation_share,
         "test": test_share,
     }
-    placed = _place(hours, {split: share for split, share in shares.items() if share > 0}, seed)
+    seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for speaker, clip in zip(speakers, clips, strict=True):
+        for stratum in _strata(clip):
+            seconds[speaker][stratum] += clip.duration
+    placed = _place(seconds, {split: share for split, share in shares.items() if share > 0}, seed)
     return [placed[speaker] for speaker in speakers], notes
 
 
-def _place(hours: dict[str, float], shares: dict[Split, float], seed: int) -> dict[str, Split]:
-    total = sum(hours.values())
-    lacking = {split: share * total for split, share in shares.items()}
-    empty = set(lacking)
-    placed: dict[str, Split] = {}
-    order = sorted(hours, key=lambda s: (-round(hours[s], 3), hashlib.blake2b(f"{seed}|{s}".encode()).digest()))
-    for number, speaker in enumerate(order):
-        must_fill = len(order) - number <= len(empty)
-        choices = [split for split in SPLITS if split in (empty if must_fill else lacking)]
-        split = max(choices, key=lambda s: lacking[s])
-        placed[speaker] = split
-        lacking[split] -= hours[speaker]
-        empty.discard(split)
-    return placed
+def _strata(clip: ClipFacts) -> list[str]:
+    """What a clip counts towards; "" is the hours themselves."""
+    strata = ["", f"language {clip.language}", f"quality {clip.quality_score}"]
+    return strata + ["mixed"] * clip.is_mixed + ["particles"] * clip.has_particles
+
+
+def _place(seconds: dict[str, dict[str, float]], shares: dict[Split, float], seed: int) -> dict[str, Split]:
+    """Place speakers so that the sum of squared deviations from the wanted seconds, relative to a stratum's, is small.
+
+    Hours count as much as all other strata together. Adding v to a split that lacks l changes its deviation by
+    v² - 2·v·l, and v² is the same for every split; so each speaker goes where Σ v·l is largest.
+    """
+    splits = [split for split in SPLITS if split in shares]
+    speakers = sorted(
+        seconds, key=lambda s: (-round(seconds[s][""], 3), hashlib.blake2b(f"{seed}|{s}".encode()).digest())
+    )
+    strata = sorted({name for brought in seconds.values() for name in brought})
+    brings = np.array([[seconds[speaker].get(name, 0.0) for name in strata] for speaker in speakers])
+    brings /= brings.sum(axis=0)
+    brings[:, strata.index("")] *= np.sqrt(max(1, len(strata) - 1))
+    lacks = np.outer([shares[split] for split in splits], brings.sum(axis=0))  # (splits, strata)
+    chosen = np.zeros(len(speakers), int)
+    empty = set(range(len(splits)))
+    for row, brought in enumerate(brings):
+        must_fill = len(speakers) - row <= len(empty)
+        choices = sorted(empty) if must_fill else list(range(len(splits)))
+        chosen[row] = max(choices, key=lambda s: float(lacks[s] @ brought))
+        lacks[chosen[row]] -= brought
+        empty.discard(int(chosen[row]))
+    if len(speakers) <= MAX_SWAPPED_SPEAKERS:
+        _swap(brings, chosen, lacks)
+    return {speaker: splits[number] for speaker, number in zip(speakers, chosen, strict=True)}
+
+
+def _swap(brings: Floats, chosen: npt.NDArray[np.int_], lacks: Floats) -> None:
+    """Exchange speakers of two splits as long as that lowers the deviation; changes `chosen` and `lacks` in place.
+
+    Args:
+        brings: (speakers, strata), what each brings.
+        chosen: (speakers,), the split of each.
+        lacks: (splits, strata), what each split lacks; negative where it has too much.
+    """
+    for _ in range(MAX_SWAPS):
+        best = (-1e-9, 0, 0)
+        for one, other in combinations(range(len(lacks)), 2):
+            here, there = np.flatnonzero(chosen == one), np.flatnonzero(chosen == other)
+            gain = brings[there][None] - brings[here][:, None]  # what `one` gains and `other` loses
+            change = 2 * (gain * (gain - (lacks[one] - lacks[other]))).sum(axis=2)
+            place = np.unravel_index(np.argmin(change), change.shape)
+            if change[place] < best[0]:
+                best = (float(change[place]), int(here[place[0]]), int(there[place[1]]))
+        if not best[0] < -1e-9:
+            return
+        _, first, second = best
+        gain = brings[second] - brings[first]
+        lacks[chosen[first]] -= gain
+        lacks[chosen[second]] += gain
+        chosen[first], chosen[second] = chosen[second], chosen[first]
 
 
 def _notes_on_given(clips: Sequence[ClipFacts], splits: Sequence[Split]) -> list[str]:

@@ -38,7 +38,7 @@ def make_corpus(tmp_path: Path) -> Callable[..., Path]:
         (root / "audio").mkdir(parents=True)
         items: dict[str, dict[str, Any]] = {}
         for i in range(num_clips):
-            soundfile.write(root / "audio" / f"c{i}{suffix}", speech_like(0.6 + 0.1 * (i % 4), seed=i), 16_000)
+            soundfile.write(root / "audio" / f"c{i}{suffix}", speech_like(1.0 + 0.1 * (i % 4), seed=i), 16_000)
             items[f"c{i}"] = {
                 "audio_filepath": f"audio/c{i}{suffix}",
                 "text": f"saya nak makan nombor {i} lah",

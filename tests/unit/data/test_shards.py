@@ -32,7 +32,7 @@ def make_clip(number, make_speech):
         quality_score=4,
         mood={"happy": number},
     )
-    return Clip(record, encode_flac(make_speech(0.1, seed=number)), b"")
+    return Clip(record, encode_flac(make_speech(0.1, seed=number)), b"", "here")
 
 
 @pytest.fixture

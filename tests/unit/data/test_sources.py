@@ -3,6 +3,7 @@ import json
 import pytest
 
 from rojak.data.manifests import CHUNK_CHARS, read_json_items, read_jsonl_items, read_table_items
+from rojak.data.settings import PrepareSettings
 from rojak.data.sources import open_source, recognise_kind
 from rojak.errors import InputError, ManifestError
 
@@ -19,7 +20,7 @@ def root(tmp_path):
 
 
 def items(path, **options):
-    return list(open_source(path, **options).read())
+    return list(open_source(path, PrepareSettings(**options)).read())
 
 
 def write_json(path, value):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rojak.data.split import ClipFacts, assign_splits
+from rojak.data.split import ClipFacts, assign_splits, find_duplicates
 
 
 def clips(*speakers_and_seconds):
@@ -86,3 +86,72 @@ def test_given_splits_are_kept_and_checked():
     assert splits == ["train", "test", "train"]
     assert any("1 clip(s) without a split" in note for note in notes)
     assert any("in more than one of the given splits: x" in note for note in notes)
+
+
+def test_few_speakers_share_but_sentences_do_not():
+    facts = [ClipFacts(f"c{i}", 1.0, "only", sentence_hash=bytes([i % 10])) for i in range(40)]
+    splits, notes = divide(facts)
+    places = defaultdict(set)
+    for clip, split in zip(facts, splits, strict=True):
+        places[clip.sentence_hash].add(split)
+    assert all(len(found) == 1 for found in places.values())
+    assert notes
+
+
+def test_splits_are_balanced_by_what_speakers_bring():
+    facts = [
+        ClipFacts(
+            f"c{i}",
+            2.0 + i % 5,
+            f"s{i % 60}",
+            language=("ms", "en", "zh")[i % 60 // 20],
+            quality_score=1 + i % 60 % 5,
+            is_mixed=i % 60 % 4 == 0,
+            has_particles=i % 60 % 3 == 0,
+        )
+        for i in range(600)
+    ]
+    splits, _ = divide(facts)
+
+    def share(split, test):
+        chosen = [clip for clip, found in zip(facts, splits, strict=True) if found == split]
+        return sum(clip.duration for clip in chosen if test(clip)) / sum(clip.duration for clip in chosen)
+
+    for test in (
+        lambda c: c.language == "zh",
+        lambda c: c.is_mixed,
+        lambda c: c.has_particles,
+        lambda c: c.quality_score == 1,
+    ):
+        for split in ("validation", "test"):
+            assert share(split, test) == pytest.approx(share("train", test), abs=0.12)
+
+
+def sounds(*clips):
+    return [ClipFacts(a, 1.0, speaker, split=split, sound_hash=b, sentence_hash=c) for a, speaker, split, b, c in clips]
+
+
+def test_duplicates_without_splits_keep_the_first():
+    faults = find_duplicates(
+        sounds(("a", "x", None, b"1", b"s"), ("b", "x", None, b"1", b"s"), ("c", "x", None, b"2", b"s"))
+    )
+    assert {i: f.reason for i, f in faults.items()} == {1: "duplicate_audio"}
+    assert faults[1].detail == "The same sound as 'a'."
+
+
+def test_duplicates_across_given_splits_keep_what_is_measured_on():
+    faults = find_duplicates(
+        sounds(
+            ("a", "x", "train", b"1", b"s1"),
+            ("b", "y", "test", b"1", b"s2"),  # the sound of a
+            ("c", "x", "validation", b"2", b"s3"),
+            ("d", "x", "train", b"3", b"s3"),  # the sentence of c
+            ("e", "y", "train", b"4", b"s3"),  # by another speaker
+            ("f", "x", "train", b"5", b"s9"),
+            ("g", "x", "train", b"6", b"s9"),  # twice in one split
+            ("h", None, "train", b"7", b"s3"),
+        )
+    )
+    assert {i: f.reason for i, f in faults.items()} == {0: "audio_in_two_splits", 3: "sentence_in_two_splits"}
+    assert "'b' in test" in faults[0].detail
+    assert "'c' in validation" in faults[3].detail
