@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import wordfreq
 
-from rojak.text.language import tag_words
+from rojak.text.language import load_tagger, tag_words
 from rojak.text.lexicon import script_of
 from rojak.text.normalize import normalize
 from rojak.text.units import words
@@ -162,6 +162,7 @@ def main() -> None:
     part = parser.parse_args().part
     parts = ("dev", "report") if part == "both" else (part,)
     gold = {name: read_gold(DATA / f"tagger_gold_{name}.txt") for name in parts}
+    load_tagger()
     speed([sentence for sentences in gold.values() for sentence in sentences])
     taggers: dict[str, Callable[[str], list[str]]] = {"rojak": tag_with_rojak, "frequency ratio": tag_by_ratio}
     taggers["rojak, text normalised first"] = lambda text: tag_with_rojak(normalize(text))

@@ -64,6 +64,7 @@ class Tagger:
         confidences = [_SURE_CONFIDENCE] * len(pieces)
         if "?" in labels:
             _decide_particles(pieces, labels, cases, confidences)
+            _mark_names(pieces, labels, cases)  # Once more: `wei` is a name now and makes one of `ling`.
         return _decide_malay_english(pieces, labels, confidences)
 
     def _pieces(self, text: str) -> list[_Piece]:
@@ -137,16 +138,24 @@ def _telling_cases(pieces: Sequence[_Piece]) -> list[str]:
     ]
 
 
+def _names(pieces: Sequence[_Piece], labels: Sequence[str]) -> list[bool]:
+    """Mark which of the words tagged `other` are names, and not digits or laughter."""
+    return [
+        label == "other" and (piece.entry.name > 0 or piece.entry.rules is not None or not piece.entry.known)
+        for label, piece in zip(labels, pieces, strict=True)
+    ]
+
+
 def _mark_names(pieces: Sequence[_Piece], labels: list[str], cases: Sequence[str]) -> None:
     """Tag names: listed ones; doubtful ones in capitals, beside a name or behind a title; unknown words in capitals."""
-    is_name = [label == "other" and piece.entry.name > 0 for label, piece in zip(labels, pieces, strict=True)]
+    is_name = _names(pieces, labels)
     for index, piece in enumerate(pieces):
         entry = piece.entry
         if labels[index]:
             continue
         joined = index > 0 and pieces[index - 1].pause == 0
         beside = (joined and is_name[index - 1]) or (
-            piece.pause == 0 and index + 1 < len(pieces) and pieces[index + 1].entry.name == 2
+            piece.pause == 0 and index + 1 < len(pieces) and (is_name[index + 1] or pieces[index + 1].entry.name == 2)
         )
         titled = joined and pieces[index - 1].entry.title
         if (
@@ -175,7 +184,7 @@ def _decide_particles(
             label if label not in ("", "?") else "ms" if piece.entry.log_odds > 0 else "en"
             for label, piece in zip(labels, pieces, strict=True)
         ],
-        names=[label == "other" and piece.entry.name > 0 for label, piece in zip(labels, pieces, strict=True)],
+        names=_names(pieces, labels),
         cases=cases,
     )
     for index, piece in enumerate(pieces):

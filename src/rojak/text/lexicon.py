@@ -4,10 +4,10 @@ Reads the frequency lists of wordfreq (CC BY-SA 4.0; Speer 2022, https://doi.org
 of `wordlists`. Answers are cached per word form, so that a long text costs one dictionary look-up a word.
 """
 
+import heapq
 import math
 import re
 from collections import Counter
-from functools import cached_property
 from typing import NamedTuple
 
 import wordfreq
@@ -37,6 +37,7 @@ _COMMON = 5.0
 _SURE = 8.0
 """Log-odds beyond which more evidence changes nothing."""
 _HAN = re.compile(f"[{HAN}]")
+_VOWELS = re.compile("[aeiou]")
 _DIGITS = frozenset("0123456789")
 
 
@@ -83,6 +84,7 @@ class Lexicon:
         self.shared = lists.words.get("shared", frozenset())
         self.names = lists.words.get("name", frozenset())
         self.maybe_names = lists.words.get("maybe_name", frozenset())
+        self.name_links = lists.words.get("name_link", frozenset())
         self.titles = lists.words.get("title", frozenset())
         self.phrases: dict[str, list[tuple[tuple[str, ...], str]]] = {}
         for language, phrases in lists.phrases.items():
@@ -91,6 +93,9 @@ class Lexicon:
                 self.phrases.setdefault(words[0], []).append((words, language))
         for found in self.phrases.values():
             found.sort(key=lambda item: -len(item[0]))
+        self._malay_consonants = _consonant_forms(self.malay)
+        self._english_consonants = _consonant_forms(self.english)
+        self._letters = LetterModel(*self._typical_words())
         self._entries: dict[str, Entry] = {}
 
     def entry(self, word: str) -> Entry:
@@ -120,7 +125,13 @@ class Lexicon:
         elif not label and _DIGITS & set(lower) and morphology.doubled_root(lower) is None:
             label = "other"
         name = (
-            0 if rules or label == "particle" else 2 if lower in self.names else 1 if lower in self.maybe_names else 0
+            0
+            if rules or label == "particle"
+            else 2
+            if lower in self.names
+            else 1
+            if lower in self.maybe_names or lower in self.name_links
+            else 0
         )
         odds, known = self.log_odds(lower)
         malay, english = self._zipf(lower)
@@ -131,7 +142,7 @@ class Lexicon:
             name=name,
             case=case,
             known=known,
-            common=max(malay or 0.0, english or 0.0) > _COMMON,
+            common=max(malay or 0.0, english or 0.0) > _COMMON and lower not in self.name_links,
             title=lower in self.titles,
             rules=rules,
             opens_phrase=lower in self.phrases,
@@ -175,6 +186,9 @@ class Lexicon:
 
     def _rare_odds(self, lower: str, english: float | None) -> tuple[float, bool]:
         """Judge a word that no Malay list and at most the tail of the English list holds."""
+        short = self._short_form_odds(lower)
+        if short is not None and (english is None or english < _ENGLISH_TAIL):
+            return short, False
         bare = morphology.without_clitic(lower)
         if bare is not None and english is None:
             odds, known = self.log_odds(bare)
@@ -194,11 +208,20 @@ class Lexicon:
         tail = _LOG10 * (1.0 - english) if english is not None else 0.0
         return _clip(best + 0.3 * letters + tail), True
 
-    @cached_property
-    def _letters(self) -> "LetterModel":
-        malay = [w for w in self.malay if self._zipf(w)[0] > (self._zipf(w)[1] or 0.0) + 1.0]  # type: ignore[operator]
-        english = sorted(self.english, key=lambda w: -self.english[w])[:30_000]
-        return LetterModel(malay, [w for w in english if w not in self.malay])
+    def _short_form_odds(self, lower: str) -> float | None:
+        """Judge a word without vowels by the frequent words it may be short for (sblh: sebelah), if there are any."""
+        if len(lower) < 3 or _VOWELS.search(lower, 1):
+            return None
+        malay, english = self._malay_consonants.get(lower), self._english_consonants.get(lower)
+        if malay is None and english is None:
+            return None
+        return _clip(_LOG10 * ((malay or _MALAY_FLOOR) - (english or _MALAY_FLOOR)))
+
+    def _typical_words(self) -> tuple[list[str], list[str]]:
+        """Give words that are surely Malay and words that are surely English, to learn spelling from."""
+        malay = [word for word, f in self.malay.items() if f > 10 * self.english.get(word, 0.0)]
+        english = heapq.nlargest(30_000, self.english, key=self.english.__getitem__)
+        return malay, [word for word in english if word not in self.malay]
 
 
 class LetterModel:
@@ -220,6 +243,16 @@ class LetterModel:
     def log_odds(self, word: str) -> float:
         """Give the log-odds Malay : English of the spelling, kept within ±4 because trigrams overlap."""
         return max(-4.0, min(4.0, 0.6 * sum(self._scores.get(gram, 0.0) for gram in _trigrams(word))))
+
+
+def _consonant_forms(frequencies: dict[str, float]) -> dict[str, float]:
+    """Give the frequent words with only their first letter and their consonants left, and the highest Zipf of each."""
+    forms: dict[str, float] = {}
+    for word, frequency in frequencies.items():
+        if frequency > 1e-5:
+            form = word[0] + _VOWELS.sub("", word[1:])
+            forms[form] = max(forms.get(form, 0.0), math.log10(frequency) + 9)
+    return forms
 
 
 def _trigrams(word: str) -> list[str]:

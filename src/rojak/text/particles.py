@@ -128,6 +128,7 @@ def _fits(rule: Rule, around: Surroundings, index: int) -> bool:
         and (rule.not_after is None or previous not in rule.not_after)
         and (rule.not_before is None or following not in rule.not_before)
         and (rule.at is None or rule.at == _place(starts, ends))
+        and (rule.nth is None or rule.nth == _nth(around, index))
         and (rule.cased is None or rule.cased == around.cases[index])
         and (rule.name is None or _is_name(around, index + (1 if rule.name == "next" else -1)))
         and (rule.neighbour is None or rule.neighbour == _neighbour(around, index))
@@ -144,6 +145,13 @@ def _place(starts: bool, ends: bool) -> str:
     if starts:
         return "alone" if ends else "start"
     return "end" if ends else "inside"
+
+
+def _nth(around: Surroundings, index: int) -> int:
+    place = index
+    while not around.starts[place]:
+        place -= 1
+    return index - place + 1
 
 
 def _neighbour(around: Surroundings, index: int) -> str:

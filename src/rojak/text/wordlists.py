@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from rojak.errors import ConfigError
 
+WordKind = Literal["ms", "en", "other", "shared", "name", "maybe_name", "name_link", "title"]
+_EXCLUSIVE: tuple[WordKind, ...] = ("ms", "en", "other", "shared", "name")
+"""Of these a word can be only one; `maybe_name` and the rest say something besides."""
 _BUILT_IN = ("particles.yaml", "words.yaml", "names.yaml")
 
 
@@ -43,6 +46,7 @@ class Rule(BaseModel):
     after_near: Words | None = None
     before_near: Words | None = None
     at: Literal["start", "end", "alone", "inside"] | None = None
+    nth: Annotated[int, Field(ge=1)] | None = None
     neighbour: Literal["ms", "en", "zh", "ta", "other"] | None = None
     name: Literal["next", "previous"] | None = None
     cased: Literal["upper", "title"] | None = None
@@ -63,15 +67,16 @@ class WordLists(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     particles: dict[str, Particle | None] = {}
-    words: dict[Literal["ms", "en", "other", "shared", "name", "maybe_name", "title"], Words] = {}
+    words: dict[WordKind, Words] = {}
     phrases: dict[Literal["ms", "en", "other"], Phrases] = {}
 
     def merged_with(self, later: "WordLists") -> "WordLists":
         """Join two files; what the later one says about a particle or a word replaces what this one says."""
-        replaced = frozenset[str]().union(*later.words.values())
-        words = {kind: found - replaced for kind, found in self.words.items()}
-        for kind, found in later.words.items():
-            words[kind] = words.get(kind, frozenset()) | found
+        words = dict(later.words)
+        for kind, found in self.words.items():
+            rivals: tuple[WordKind, ...] = _EXCLUSIVE if kind in _EXCLUSIVE else ("name",)
+            replaced = (later.words.get(rival, frozenset()) for rival in rivals if rival != kind)
+            words[kind] = found.difference(*replaced) | later.words.get(kind, frozenset())
         phrases = {kind: (*found, *later.phrases.get(kind, ())) for kind, found in self.phrases.items()}
         phrases = later.phrases | phrases
         return WordLists(particles=self.particles | later.particles, words=words, phrases=phrases)
