@@ -95,7 +95,7 @@ def is_homograph(word: str) -> bool:
 class Surroundings:
     """A sentence as the rules see it; all lists run over its words.
 
-    `starts` and `ends` mark the first and last word of a phrase, `languages` is the language each word would have alone
+    `starts` marks the words that begin a phrase and `ends` those that end one (before particles at its end, too), `languages` is the language each word would have alone
     (`particle` for sure particles), `names` marks names, `cases` is "upper", "title" or "" (also where capitals tell
     nothing: at the start of a sentence, in a text of one case).
     """
@@ -120,13 +120,12 @@ def _fits(rule: Rule, around: Surroundings, index: int) -> bool:
     """Tell whether all conditions of a rule hold; those that a rule does not set hold always."""
     starts, ends, words = around.starts[index], around.ends[index], around.words
     # A word that is a phrase by itself looks over the borders: "Nah, take this."
+    last = index + 1 == len(words)
     previous = words[index - 1] if index > 0 and (not starts or ends) else ""
-    following = words[index + 1] if index + 1 < len(words) and (not ends or starts) else ""
+    following = words[index + 1] if not last and (starts or not around.starts[index + 1]) else ""
     return (
         (rule.after is None or previous in rule.after)
         and (rule.before is None or following in rule.before)
-        and (rule.not_after is None or previous not in rule.not_after)
-        and (rule.not_before is None or following not in rule.not_before)
         and (rule.at is None or rule.at == _place(starts, ends))
         and (rule.nth is None or rule.nth == _nth(around, index))
         and (rule.cased is None or rule.cased == around.cases[index])
@@ -174,7 +173,7 @@ def _phrase_before(around: Surroundings, index: int, reach: int = 3) -> list[str
 
 def _phrase_after(around: Surroundings, index: int, reach: int = 3) -> list[str]:
     found: list[str] = []
-    while not around.ends[index] and len(found) < reach:
+    while index + 1 < len(around.words) and not around.starts[index + 1] and len(found) < reach:
         index += 1
         found.append(around.words[index])
     return found

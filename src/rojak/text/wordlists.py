@@ -41,8 +41,6 @@ class Rule(BaseModel):
     tag: Literal["ms", "en", "zh", "ta", "particle", "other", "context"]
     after: Words | None = None
     before: Words | None = None
-    not_after: Words | None = None
-    not_before: Words | None = None
     after_near: Words | None = None
     before_near: Words | None = None
     at: Literal["start", "end", "alone", "inside"] | None = None
