@@ -1,0 +1,90 @@
+"""How numbers look in the page's tables: cells with intervals, differences, bars, heat."""
+
+from rojak.evaluate.metrics import METRICS, Metric
+from rojak.evaluate.report.html import Child, Html, element, join
+from rojak.evaluate.results import Value
+from rojak.evaluate.show import format_number, format_value
+
+NO_BREAK = "\u00a0"
+
+
+def number(value: float | None, unit: str = "%") -> str:
+    """Write a number so that it stays in one line."""
+    return format_number(value, unit).replace(" ", NO_BREAK)
+
+
+def said(label: str, value: Value, unit: str = "%") -> str:
+    """Write a system's value as a sentence for tool tips and screen readers."""
+    return f"{label}: {format_value(value, unit)}"
+
+
+def value_with_interval(value: Value, unit: str = "%") -> Html:
+    """Write a value and, smaller, its interval."""
+    if value.value is None:
+        return element("span", "not measured", class_="none")
+    if value.low is None or value.high is None:
+        return element("b", number(value.value, unit))
+    scale, digits = (100, ".1f") if unit == "%" else (1, ".3g")
+    interval = f"[{scale * value.low:{digits}}, {scale * value.high:{digits}}]".replace(" ", NO_BREAK)
+    return join([element("b", number(value.value, unit)), " ", element("span", interval, class_="interval")])
+
+
+def difference(first: Value, other: Value, metric: Metric) -> Html | None:
+    """Write by how much the first system differs from another one, and whether that is better."""
+    if first.value is None or other.value is None:
+        return None
+    change = first.value - other.value
+    text = f"{100 * change:+.1f}" if metric.unit == "%" else f"{change:+.3g}"
+    better = metric.better != "neither" and change != 0 and (change < 0) == (metric.better == "lower")
+    worse = metric.better != "neither" and change != 0 and not better
+    word = "better" if better else "worse" if worse else None
+    return element("span", text.replace("-", "−"), class_=word, title=word)
+
+
+def row(*cells: Child, class_: str | None = None) -> Html:
+    """Build a table row; the first cell is its heading."""
+    first = cells[0] if cells and cells[0] is not None else ""
+    rest = (_cell(cell) for cell in cells[1:])
+    return element("tr", element("th", first, scope="row"), *rest, class_=class_)
+
+
+def _cell(cell: Child) -> Html:
+    if isinstance(cell, Html) and cell.startswith("<td"):
+        return cell
+    return element("td", cell)
+
+
+def table(head: list[Child], rows: list[Html], *, class_: str | None = None, caption: str | None = None) -> Html:
+    """Build a table in a box of its own, which scrolls where the page is narrow."""
+    heading = element("thead", element("tr", *(element("th", cell, scope="col") for cell in head)))
+    built = element(
+        "table", element("caption", caption) if caption else None, heading, element("tbody", *rows), class_=class_
+    )
+    return element("div", built, class_="scroll", tabindex="0", role="region", aria_label=caption or "Table")
+
+
+def bar(share: float | None) -> Html:
+    """Build a cell with a share and a bar as long as it."""
+    if share is None:
+        return element("td", "–", class_="none")
+    return element("td", element("span", number(share), class_="bar", style=f"--share:{share:.3f}"))
+
+
+def heat(count: int, whole: int, says: str, *, right: bool) -> Html:
+    """Build a cell of a confusion matrix: its share of the row in colour and number, the count when pointed at."""
+    if not count:
+        return element("td", "·", class_="none")
+    share = count / whole
+    text = f"{100 * share:.0f}" if share >= 0.095 else f"{100 * share:.1f}"
+    kind = "heat right" if right else "heat"
+    return element("td", text, class_=kind, style=f"--share:{share:.3f}", title=f"{says}: {count} of {whole}")
+
+
+def jump(text: str, where: str) -> Html:
+    """Mark a text that leads to the utterances behind it; `where` is `slicing/part` or `particle/form`."""
+    return element("span", text, data_jump=where)
+
+
+def metric_unit(name: str) -> str:
+    """Give the unit a measure is printed in."""
+    return METRICS[name].unit

@@ -1,0 +1,155 @@
+"""The top of the page: what was measured, the targets, every measure, and what a reader must know."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rojak import __version__
+from rojak.evaluate.metrics import METRICS
+from rojak.evaluate.report.charts import legend, strip
+from rojak.evaluate.report.figures import NO_BREAK, difference, number, row, said, table, value_with_interval
+from rojak.evaluate.report.html import Child, Html, element, join
+from rojak.evaluate.results import Scores, Value
+from rojak.evaluate.show import HEADLINE
+from rojak.evaluate.targets import TARGETS, Target, TargetResult, check_targets
+
+_MARKS = {"PASS": "✓", "FAIL": "✗", "not measured": "–"}
+_CLASSES = {"PASS": "pass", "FAIL": "fail", "not measured": "unmeasured"}
+
+
+def describe(systems: Sequence[Scores], date: str) -> tuple[str, str]:
+    """Say in two lines what was measured (model, data, date) and how (decoding, normaliser).
+
+    Read from `Scores.settings`: `model`, `base`, `parameters_m`, `data`, and whatever else is there as it is.
+    """
+    first = systems[0]
+    models = " · ".join(_describe_model(scores, labelled=len(systems) > 1) for scores in systems)
+    cell = first.overall
+    data = [f"{cell.utterances:,} utterances"]
+    data += [f"{cell.speakers} speakers"] if cell.speakers else []
+    data += [f"{_describe_seconds(cell.audio_s)} of audio"] if cell.audio_s else []
+    where = first.settings.get("data")
+    about = f"{models}. Data: {f'{where}, ' if where else ''}{', '.join(data)}. {date}."
+    known = {"model", "base", "parameters_m", "data"}
+    rest = list(_flatten({key: value for key, value in first.settings.items() if key not in known}))
+    how = f"Decoding: {', '.join(rest)}. " if rest else ""
+    return about, f"{how}Normaliser: {first.normalizer}. Rojak {__version__}."
+
+
+def _describe_model(scores: Scores, *, labelled: bool) -> str:
+    model = str(scores.settings.get("model") or scores.system or "unnamed model")
+    details = []
+    if scores.settings.get("base"):
+        details.append(f"from {scores.settings['base']}")
+    if scores.settings.get("parameters_m"):
+        details.append(f"{scores.settings['parameters_m']:g} M parameters")
+    text = model + (f" ({', '.join(details)})" if details else "")
+    return f"{scores.system}: {text}" if labelled and scores.system != model else text
+
+
+def _describe_seconds(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+
+
+def _flatten(settings: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value)
+        elif value is not None:
+            shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+            yield f"{key.replace('_', NO_BREAK)}{NO_BREAK}{shown}"
+
+
+def verdict(systems: Sequence[Scores]) -> str:
+    """Give the answer in one sentence: how many targets each system meets."""
+    parts: list[str] = []
+    for scores in systems:
+        results = [result for result in check_targets(scores) if result.verdict != "not measured"]
+        met = sum(result.verdict == "PASS" for result in results)
+        name = scores.system or "The system"
+        parts.append(
+            f"{name} meets {met} of the {len(results)} targets measured" if not parts else f"{name} meets {met}"
+        )
+    return "; ".join(parts) + "."
+
+
+def targets_section(systems: Sequence[Scores]) -> Html:
+    """Lay out the targets: value, interval, verdict, and how far from the limit."""
+    results = [check_targets(scores) for scores in systems]
+    head: list[Child] = ["Target", "Wanted"]
+    for scores in systems:
+        head += [scores.system or "Reached", ""]
+    head.append("Reached, shaded where wanted")
+    rows = []
+    for place, target in enumerate(TARGETS):
+        mine = [column[place] for column in results]
+        cells: list[Child] = [target.title, f"{target.side} {number(target.limit, target.unit)}"]
+        for result in mine:
+            empty = result.reached.value is None
+            cells.append(
+                element("td", "") if empty else element("td", value_with_interval(result.reached, target.unit))
+            )
+            cells.append(element("td", _verdict(result), class_="left"))
+        rows.append(row(*cells, _target_strip(target, mine, systems)))
+    return join(
+        [
+            element("p", verdict(systems), class_="verdict"),
+            table(head, rows, class_="targets", caption="Targets, with 95 % intervals"),
+            legend([scores.system for scores in systems]),
+        ]
+    )
+
+
+def _verdict(result: TargetResult) -> Html:
+    badge = element("span", f"{_MARKS[result.verdict]} {result.verdict}", class_=f"badge {_CLASSES[result.verdict]}")
+    doubts = ["few utterances"] if result.few and result.verdict != "not measured" else []
+    doubts += ["interval holds the limit"] if result.certain is False else []
+    return join([badge, element("span", ", ".join(doubts), class_="doubt") if doubts else None])
+
+
+def _target_strip(target: Target, results: Sequence[TargetResult], systems: Sequence[Scores]) -> Html | None:
+    if all(result.reached.value is None for result in results):
+        return None
+    values = [
+        (said(scores.system, result.reached, target.unit), *_ends(result.reached))
+        for scores, result in zip(systems, results, strict=True)
+    ]
+    ends = [end for _, *numbers in values for end in numbers if end is not None]
+    high = 1.0 if target.unit == "%" else max(target.limit * 1.25, *ends)
+    return strip(values, high, limit=(target.limit, target.side))
+
+
+def _ends(value: Value) -> tuple[float | None, float | None, float | None]:
+    return value.value, value.low, value.high
+
+
+def measures_section(systems: Sequence[Scores]) -> Html:
+    """Lay out every headline measure of the whole set, and how the first system differs from the others."""
+    others = systems[1:]
+    head: list[Child] = ["Measure", *(scores.system or "Value" for scores in systems)]
+    head += [f"− {scores.system}" for scores in others]
+    head.append("Measured on")
+    rows = []
+    for name in HEADLINE:
+        metric = METRICS[name]
+        values = [scores.overall.metrics[name] for scores in systems]
+        if all(value.value is None for value in values):
+            continue
+        changes = [difference(values[0], value, metric) for value in values[1:]]
+        base = ", ".join(dict.fromkeys(f"{value.n:,}" for value in values))
+        arrow = {"lower": "less is better", "higher": "more is better", "neither": None}[metric.better]
+        title = element("span", metric.title, title=arrow)
+        rows.append(row(title, *(value_with_interval(value, metric.unit) for value in values), *changes, base))
+    return table(head, rows, caption="Every measure, whole set")
+
+
+def notes_section(systems: Sequence[Scores], more: Sequence[str]) -> Html | None:
+    """List what a reader of the numbers must know: the scorer's notes, and the report's own."""
+    heard_of: dict[str, list[str]] = {}
+    for scores in systems:
+        for note in scores.notes:
+            heard_of.setdefault(note, []).append(scores.system)
+    notes = [note if len(names) == len(systems) else f"{', '.join(names)}: {note}" for note, names in heard_of.items()]
+    notes += more
+    if not notes:
+        return None
+    return element("ul", *(element("li", note) for note in notes), class_="notes")
