@@ -170,6 +170,8 @@ def _decode_with_av(file: BinaryIO, start_s: float, wanted_s: float, name: str, 
             if not container.streams.audio:
                 raise AudioError(f"{name}: holds no audio stream.")
             stream: Any = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise AudioError(f"{name}: its audio has a codec that nothing here decodes.")
             rate, num_channels = int(stream.rate or 0), int(stream.codec_context.channels)
             _check_claims(rate, num_channels, name)
             claimed_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None

@@ -1,6 +1,7 @@
 """One entry of a corpus, whatever its shape: fields under Rojak's names, and a recording held to the corpus's root."""
 
 import json
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def finish_item(raw: RawItem, renaming: Renaming, root: Path) -> SourceItem:
     fields = renaming.apply(raw.fields)
     name = fields.get("audio_filepath")
     named = isinstance(name, str) and name != ""
-    fallback_id = Path(name).with_suffix("").as_posix() if named else raw.where
+    fallback_id = os.path.splitext(name)[0].removeprefix("./") if named else raw.where  # noqa: PTH122 - any string
     has_id = fields.get("audio_id") not in (None, "")
     fields["audio_id"] = str(fields["audio_id"]) if has_id else fallback_id
     item = SourceItem(fields, raw.where, fault=raw.fault)

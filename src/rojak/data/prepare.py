@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rojak import __version__
-from rojak.data.blocks import Block, BlockResult, make_blocks, run_blocks
+from rojak.data.blocks import BLOCK_CLIPS, Block, BlockResult, make_blocks, run_blocks
 from rojak.data.card import corpus_stats, count_reasons, dataset_card
 from rojak.data.clips import Refusal
 from rojak.data.outfolder import REFUSED_FILE, check_out_dir, put_in_place, work_folder
@@ -101,7 +101,8 @@ def prepare(
     with work_folder(out_dir) as partial:
         items = checked_items(corpus.read(), count_tokens, settings)
         blocks = make_blocks(items, partial / "blocks", settings)
-        workers = (os.cpu_count() or 1) if workers is None else workers
+        if workers is None:
+            workers = min(os.cpu_count() or 1, -(-surveyed.num_items // BLOCK_CLIPS))
         results = _run(blocks, workers, surveyed.num_items, show_progress)
         stats, refusals, splits = _judge(results, settings)
         _check_share(out_dir, refusals, surveyed.num_items, settings)

@@ -225,16 +225,15 @@ def _add_times(fields: dict[str, Any], times: list[str]) -> Fault | None:
 def _audio_row(row: dict[str, Any], where: str, base: Path) -> RawItem:
     """Take the sound out of a row as `datasets` stores it: {"bytes", "path"}, a path alone, or bytes alone."""
     fields = {name: value for name, value in row.items() if value is not None}
-    sound = fields.get("audio")
-    data = sound if isinstance(sound, bytes) else None
+    sound, data = fields.pop("audio", None), None
     if isinstance(sound, dict):
-        data = sound.get("bytes")
-        fields["audio"] = sound.get("path")
-    elif data is not None:
-        fields["audio"] = None
-    if isinstance(fields.get("extra"), str):  # written by `prepare`
+        data, sound = sound.get("bytes"), sound.get("path")
+    elif isinstance(sound, bytes):
+        data, sound = sound, None
+    if isinstance(fields.get("extra"), str):  # written by `prepare`, which also knows where the recording came from
         fields = {**json.loads(fields.pop("extra") or "{}"), **fields}
-        fields.pop("audio", None)
+    if sound:
+        fields.setdefault("audio_filepath", sound)
     return RawItem(fields, where, base, data)
 
 

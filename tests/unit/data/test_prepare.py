@@ -127,7 +127,26 @@ def test_every_planted_fault_is_named_and_the_rest_goes_on(make_corpus, make_spe
     mp3[:4] = b"\xff\xfb\x90\x00"
     (audio / "c13.mp3").write_bytes(mp3)
     change(root, c13={"audio_filepath": "audio/c13.mp3"})
-    summary = run(root, tmp_path / "out", count_tokens=lambda text: len(text.split()), allow_bad=0.5)
+    loud = np.clip(make_speech(2.0, seed=99) * 20, -0.7, 0.7)
+    hiss = np.random.default_rng(0).standard_normal(48_000) * 0.05
+    for name, samples, rate in [
+        ("clipped", loud, 16_000),
+        ("silent", make_speech(1.0, seed=98) * 1e-4, 16_000),
+        ("noisy", hiss, 16_000),
+        ("telex", make_speech(1.0, seed=97, rate=6000), 6000),
+        ("copied", decode_audio(audio / "c14.flac").samples, 16_000),
+        ("wrong", make_speech(1.0, seed=96), 16_000),
+    ]:
+        soundfile.write(audio / f"{name}.wav", samples, rate)
+        change(root, **{name: {"audio_filepath": f"audio/{name}.wav", "text": "nak makan lah"}})
+    change(
+        root,
+        wrong={"text": "ini ialah transkrip yang terlalu panjang untuk satu saat sahaja bukan"},
+        c15={"duration": 2.5},
+        c16={"text": "это совсем другой язык"},
+        c17={"snr_db": -3.0},
+    )
+    summary = run(root, tmp_path / "out", count_tokens=lambda text: len(text.split()), allow_bad=0.7)
     found = quarantine(tmp_path / "out" / "quarantine.jsonl")
     assert {audio_id: line["reason"] for audio_id, line in found.items()} == {
         "c0": "empty_file",
@@ -144,12 +163,21 @@ def test_every_planted_fault_is_named_and_the_rest_goes_on(make_corpus, make_spe
         "c11": "no_transcript",
         "c12": "duplicate_id",
         "c13": "undecodable",
+        "c15": "duration_mismatch",
+        "c16": "unexpected_script",
+        "c17": "low_snr",
+        "clipped": "clipped",
+        "silent": "nearly_silent",
+        "noisy": "low_snr",
+        "telex": "low_rate",
+        "copied": "duplicate_audio",
+        "wrong": "too_fast",
     }
     assert found["c4"]["detail"] == "The recording is about 31.0 s, at most 30 s are allowed."
     assert found["c9"]["where"] == "transcripts.json, item c9"
     assert "language" in found["c9"]["detail"]
-    assert sum(summary.refused.values()) == 14
-    assert set(records(tmp_path / "out")) == {"c12", *(f"c{i}" for i in range(14, 30))}
+    assert sum(summary.refused.values()) == 23
+    assert set(records(tmp_path / "out")) == {"c12", "c14", *(f"c{i}" for i in range(18, 30))}
 
 
 def test_too_many_bad_clips_stop_it(make_corpus, tmp_path):

@@ -1,0 +1,94 @@
+"""Broken input of every kind is refused by name or by a `RojakError`; nothing else comes out."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from rojak.audio import decode_audio
+from rojak.data.checks import REASONS
+from rojak.data.clips import Clip, prepare_clip
+from rojak.data.items import RawItem, Renaming, finish_item
+from rojak.data.manifests import read_json_items, read_jsonl_items, read_table_items
+from rojak.data.settings import PrepareSettings
+from rojak.errors import AudioError, ManifestError
+
+SETTINGS = PrepareSettings()
+
+
+def encoded(kind):
+    tone = 0.3 * np.sin(np.arange(12_000) / 8)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.stack([tone, tone], axis=1), 22_050, format=kind)
+    return buffer.getvalue()
+
+
+ENCODED = {kind: encoded(kind) for kind in ("WAV", "FLAC", "OGG", "MP3")}
+
+
+@pytest.mark.parametrize("kind", ENCODED)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_mutated_recordings_decode_or_are_refused(kind, data):
+    original = ENCODED[kind]
+    broken = bytearray(original[: data.draw(st.integers(0, len(original)))])
+    for _ in range(data.draw(st.integers(0, 12))):
+        if broken:
+            place = data.draw(st.integers(0, min(len(broken), 200) - 1) | st.integers(0, len(broken) - 1))
+            broken[place] = data.draw(st.integers(0, 255))
+    try:
+        wave = decode_audio(bytes(broken), max_seconds=30)
+    except AudioError:
+        return
+    assert wave.duration_s <= 30.01
+    assert np.isfinite(wave.samples).all()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+FIELDS = st.sampled_from(
+    ["audio_id", "audio_filepath", "path", "text", "sentence", "duration", "offset", "speaker_id", "language", "words",
+     "code_switches", "quality_score", "snr_db", "split", "source", "particles", "cmi", "original_channels"]
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(fields={"audio_filepath": "/"})
+@given(fields=st.dictionaries(FIELDS | st.text(max_size=8), JSON, max_size=10))
+def test_any_fields_become_a_clip_or_a_named_refusal(tmp_path, fields):
+    (tmp_path / "a.flac").write_bytes(ENCODED["FLAC"])
+    for path in (fields, {**fields, "audio_filepath": "a.flac", "text": "makan lah", "offset": None}):
+        item = finish_item(RawItem(path, "here", tmp_path), Renaming(), tmp_path)
+        result = prepare_clip(item, SETTINGS)
+        assert isinstance(result, Clip) or result.reason in REASONS
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(max_size=200) | JSON.map(json.dumps) | st.binary(max_size=100))
+def test_any_manifest_is_read_or_refused(tmp_path, text):
+    path = tmp_path / "m.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
+    for reader in (read_json_items, read_jsonl_items, read_table_items):
+        try:
+            for _, item in reader(path):
+                assert isinstance(item, dict)
+        except ManifestError:
+            pass
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(items=st.dictionaries(st.text(), st.dictionaries(st.text(max_size=5), JSON, max_size=3), max_size=5))
+def test_the_json_reader_agrees_with_the_standard_library(tmp_path, items):
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(items, indent=2), encoding="utf-8")
+    wanted = [{"audio_id": key, **value} for key, value in json.loads(path.read_text("utf-8")).items()]
+    assert repr(sorted(map(repr, (dict(sorted(i.items())) for _, i in read_json_items(path))))) == repr(
+        sorted(map(repr, (dict(sorted(w.items())) for w in wanted)))
+    )
