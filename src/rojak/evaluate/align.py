@@ -39,7 +39,7 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> str:
         return "=" * same + "D" * len(rest_r) + "I" * len(rest_h)
     if len(rest_r) * len(rest_h) > MAX_CELLS:
         raise InputError(
-            f"A reference of {len(reference):,} words cannot be aligned with a hypothesis of {len(hypothesis):,}; "
+            f"a reference of {len(reference):,} words cannot be aligned with a hypothesis of {len(hypothesis):,}; "
             f"their product may be {MAX_CELLS:,} at most; cut the recording into shorter ones."
         )
     return "=" * same + _align_table(rest_r, rest_h)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rojak.errors import InputError
 from rojak.evaluate.align import align, columns, edit_distance
 from rojak.evaluate.counts import (
     count_edits,
@@ -95,12 +96,18 @@ def measure(prediction: Prediction, text: TextOptions = PLAIN) -> UtteranceScore
     The hypothesis' languages come from `hypothesis_words` if the row has them. Otherwise a hypothesis word that matches
     takes the tag of its reference word, since the same word in the same place is in the same language, and the tagger
     reads the others in their context.
+
+    Raises:
+        InputError: The two texts are too long to align.
     """
     language = _language(prediction) if text.numbers else None
     reference = normalize(prediction.reference, text, language)
     hypothesis = normalize(prediction.hypothesis, text, language)
     said, heard = words(reference), words(hypothesis)
-    ops = align(said, heard)
+    try:
+        ops = align(said, heard)
+    except InputError as error:
+        raise InputError(f"Utterance {prediction.audio_id}: {error}") from None
     said_languages, said_from = _languages(prediction.reference, said, prediction.words, text)
     heard_languages, heard_from = _languages(prediction.hypothesis, heard, prediction.hypothesis_words, text)
     if heard_from == "tagged":

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rojak.errors import ManifestError
 from rojak.records import Word
 
-MAX_CHARACTERS = 1_000_000
-"""Longest reference or hypothesis; about 18 hours of talk. Anything longer is a broken file."""
+MAX_CHARACTERS = 200_000
+"""Longest reference or hypothesis: over three hours of talk. Comparing longer ones would take minutes each."""
 
 
 class Prediction(BaseModel):
@@ -18,7 +18,7 @@ class Prediction(BaseModel):
     without them the tagger reads the languages off the text. An empty reference stands for a clip without speech.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True, allow_inf_nan=False)
 
     audio_id: str = Field(min_length=1)
     reference: str = Field(max_length=MAX_CHARACTERS)

@@ -195,11 +195,11 @@ def _notes(utterances: Sequence[UtteranceScore], overall: Cell) -> list[str]:
         notes.append(f"Only {overall.utterances} utterances: too few for firm conclusions.")
     silent = sum("nonspeech" in score.flags for score in utterances)
     if silent:
-        notes.append(f"{silent} references hold no words and count as clips without speech, outside WER and CER.")
-    tagged = sum(score.languages_from == "tagged" for score in utterances)
+        notes.append(f"References without words, taken as clips without speech and left out of WER and CER: {silent}.")
+    tagged = sum(score.languages_from == "tagged" and bool(score.reference_words) for score in utterances)
     if tagged:
-        notes.append(f"The words of {tagged} references were tagged by the tagger, not by hand.")
+        notes.append(f"References whose words got their languages from the tagger: {tagged}.")
     differ = sum(score.languages_from == "differ" for score in utterances)
     if differ:
-        notes.append(f"In {differ} rows `words` are not the words of `reference`; the tagger filled in.")
+        notes.append(f"Rows whose `words` are not the words of `reference`, so that the tagger filled in: {differ}.")
     return notes

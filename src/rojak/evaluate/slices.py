@@ -57,9 +57,9 @@ def _duration(score: UtteranceScore) -> str | None:
 
 
 def _cmi(score: UtteranceScore) -> str | None:
-    if score.cmi == 0:
-        return "0"
-    return bucket(score.cmi, CMI_EDGES, "").replace("0–15", "0–15 (mixed)")
+    if score.cmi > 0:
+        return bucket(score.cmi, CMI_EDGES, "")
+    return "one language" if any(language in LANGUAGES for language in score.reference_languages) else None
 
 
 def _language_pair(score: UtteranceScore) -> str | None:
@@ -82,9 +82,8 @@ _ORDER = {
             "clean",
             *reversed(_bucket_names(SNR_EDGES_DB, " dB")),
             *_bucket_names(DURATION_EDGES_S, " s"),
-            "0",
-            "0–15 (mixed)",
-            *_bucket_names(CMI_EDGES, "")[2:],
+            "one language",
+            *_bucket_names(CMI_EDGES, ""),
         ]
     )
 }

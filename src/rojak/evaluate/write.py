@@ -37,7 +37,8 @@ def write_predictions(path: Path, scores: Scores) -> None:
         {**utterance.prediction.model_dump(exclude_none=True), "score": utterance.to_json()}
         for utterance in scores.utterances
     )
-    write_bytes(path, "".join(_line(item) for item in lines).encode())
+    # Half a surrogate pair, which JSON may hold and UTF-8 may not, is written as the escape it was read from.
+    write_bytes(path, "".join(_line(item) for item in lines).encode("utf-8", "backslashreplace"))
 
 
 def _line(item: dict[str, Any]) -> str:

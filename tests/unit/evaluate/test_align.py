@@ -84,5 +84,5 @@ def test_long_pairs_use_wider_numbers() -> None:
 def test_a_table_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CELLS", 10)
     assert align(["x"] * 20, ["x"] * 20) == "=" * 20
-    with pytest.raises(InputError, match=r"4 words cannot be aligned with a hypothesis of 4;.*shorter"):
+    with pytest.raises(InputError, match=r"a reference of 4 words cannot be aligned with a hypothesis of 4;.*shorter"):
         align(list("abcd"), list("efgh"))

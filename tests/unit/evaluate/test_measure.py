@@ -1,7 +1,11 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from rojak.errors import InputError
+from rojak.evaluate import align
 from rojak.evaluate.measure import measure
 from rojak.evaluate.prediction import Prediction
 from rojak.text.normalize import TextOptions
@@ -107,3 +111,26 @@ def test_json_holds_what_a_report_needs() -> None:
     assert found["wer"] == 0.5
     assert found["deletions"] == 1
     assert found["reference_languages"] == ["ms", "ms"]
+
+
+ANYTHING = st.text(
+    alphabet=st.one_of(
+        st.sampled_from("abc lah2'-.,<>|[]水果\u0b95\u0bbe\u200b\u0301ΑΣ \u3000"),
+        st.characters(exclude_categories=["Cs"]),
+    )
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ANYTHING, ANYTHING, st.sampled_from([TextOptions(), TextOptions(short_forms=True, numbers=True)]))
+def test_any_text_can_be_scored(reference: str, hypothesis: str, text: TextOptions) -> None:
+    score = measure(prediction(reference, hypothesis), text)
+    assert len(score.reference_languages) == len(score.reference_words) == len(score.ops) - score.ops.count("I")
+    assert len(score.hypothesis_languages) == len(score.hypothesis_words) == len(score.ops) - score.ops.count("D")
+    assert measure(prediction(reference, reference), text).errors == 0
+
+
+def test_what_is_too_long_to_align_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(align, "MAX_CELLS", 3)
+    with pytest.raises(InputError, match="Utterance a: a reference of 2 words"):
+        measure(prediction("satu dua", "tiga empat"))

@@ -37,7 +37,7 @@ def test_a_clip_without_speech_counts_apart() -> None:
     assert scores.overall.metrics["wer"].value == 0
     assert scores.overall.metrics["nonspeech_words"].value == 2
     assert scores.utterances[1].flags == ("nonspeech",)
-    assert any("1 references hold no words" in note for note in scores.notes)
+    assert any("References without words" in note for note in scores.notes)
 
 
 def test_ids_must_differ_and_rows_must_be() -> None:
@@ -132,6 +132,6 @@ def test_a_file_is_scored_and_named(tmp_path: Path) -> None:
 def test_twenty_thousand_utterances_a_minute_but_for_the_bootstrap() -> None:
     text = "Saya nak pergi kedai lah, you know, 我要买水果 boleh kan? நான் போறேன் okay"
     rows = [row(str(i), text, text.replace("kedai", f"w{i}").replace("买", ""), duration=5.0) for i in range(1000)]
-    start = time.perf_counter()
+    start = time.process_time()
     score_predictions(rows, ScoreOptions(resamples=0))
-    assert time.perf_counter() - start < 3  # 1000 are the share of 3 s; it takes about a tenth
+    assert time.process_time() - start < 3  # 1000 are the share of 3 s; it takes about a tenth

@@ -56,9 +56,9 @@ def test_probability_counts_ties_half() -> None:
 
 def test_ten_thousand_resamples_of_five_thousand_utterances_take_under_five_seconds() -> None:
     counts = np.random.default_rng(0).random((5000, 44))
-    start = time.perf_counter()
+    start = time.process_time()
     bootstrap_sums(counts, 10_000, seed=0)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,14 @@ def test_metrics_file_tells_everything(tmp_path: Path) -> None:
     assert [target["name"] for target in system["targets"]][:2] == ["wer", "language"]
 
 
+def test_half_a_surrogate_pair_survives(tmp_path: Path) -> None:
+    row = Prediction(audio_id="a", reference="saya", hypothesis="saya", nickname="Ali \ud83d")
+    write_predictions(tmp_path / "p.jsonl", score_predictions([row], ScoreOptions(resamples=0)))
+    [again] = read_predictions(tmp_path / "p.jsonl")
+    assert again.model_extra is not None
+    assert again.model_extra["nickname"] == "Ali \ud83d"
+
+
 def test_predictions_can_be_scored_again(tmp_path: Path) -> None:
     path = tmp_path / "predictions.jsonl"
     first = scores()
