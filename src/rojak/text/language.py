@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rojak.records import CodeSwitch, WordLanguage
+from rojak.records import LANGUAGES, CodeSwitch, WordLanguage
 from rojak.text import lexicon as lexicons
 from rojak.text.normalize import normalize
 from rojak.text.particles import Surroundings, decide_homograph
@@ -22,10 +22,14 @@ from rojak.text.wordlists import load_word_lists
 _STAY = 0.85
 """Chance that the next Malay or English word is in the language of the one before."""
 _RULE_CONFIDENCE = 0.95
+"""Of a particle or its homograph, decided by rules."""
 _SURE_CONFIDENCE = 0.99
+"""Of a word tagged by its script or a list."""
 _SENTENCE_ENDS = frozenset(".!?…。！？")
 _PHRASE_ENDS = frozenset(',;:，、；：—–()[]"“”')
 _CACHE_LIMIT = 500_000
+_LONGEST_CACHED = 24
+"""Characters. A whole Mandarin sentence is one chunk and hardly ever comes twice."""
 
 
 class TaggedWord(NamedTuple):
@@ -99,9 +103,11 @@ class Tagger:
             units[-1] = units[-1]._replace(pause=_pause(chunk[place:]))
         else:
             pause_before = _pause(chunk)
-        if len(self._chunks) > _CACHE_LIMIT:
-            self._chunks.clear()
-        result = self._chunks[chunk] = (tuple(units), pause_before)
+        result = tuple(units), pause_before
+        if len(chunk) <= _LONGEST_CACHED:
+            if len(self._chunks) > _CACHE_LIMIT:
+                self._chunks.clear()
+            self._chunks[chunk] = result
         return result
 
     def _apply_phrases(self, pieces: Sequence[_Piece], labels: list[str]) -> None:
@@ -110,7 +116,8 @@ class Tagger:
             if not piece.entry.opens_phrase:
                 continue
             for words, language in self.lexicon.phrases[piece.entry.lower]:
-                if words == tuple(p.entry.lower for p in pieces[start : start + len(words)]):
+                stretch = pieces[start : start + len(words)]
+                if words == tuple(p.entry.lower for p in stretch) and not any(p.pause for p in stretch[:-1]):
                     labels[start : start + len(words)] = [language] * len(words)
                     break
 
@@ -201,7 +208,13 @@ def _decide_malay_english(pieces: Sequence[_Piece], labels: list[str], confidenc
     the language around an embedded stretch goes on behind it more often than not.
     """
     evidence = [
-        piece.entry.log_odds if not label else 8.0 if label == "ms" else -8.0 if label == "en" else 0.0
+        piece.entry.log_odds
+        if not label
+        else lexicons.SURE
+        if label == "ms"
+        else -lexicons.SURE
+        if label == "en"
+        else 0.0
         for piece, label in zip(pieces, labels, strict=True)
     ]
     forward: list[float] = []
@@ -259,12 +272,9 @@ def tag_lines(lines: Iterable[str], tagger: Tagger | None = None) -> Iterator[di
         yield {"text": text, "words": words}
 
 
-_SPOKEN = ("ms", "en", "zh", "ta")
-
-
 def utterance_language(tagged: Sequence[TaggedWord]) -> str | None:
     """Give the one language of an utterance, `mixed` when it has two or more, or None when no word has a language."""
-    found = {word.language for word in tagged} & set(_SPOKEN)
+    found = {word.language for word in tagged} & set(LANGUAGES)
     return None if not found else found.pop() if len(found) == 1 else "mixed"
 
 
@@ -273,9 +283,9 @@ def code_mixing_index(tagged: Sequence[TaggedWord]) -> float:
 
     100 · (1 - max_i w_i / (n - u)) with w_i the words of language i, n all words and u the words of no language (here
     particles too); 0 when n = u. Source: Das and Gambäck, "Identifying Languages at the Word Level in Code-Mixed Indian
-    Social Media Text", ICON 2014, equation 1.
+    Social Media Text", ICON 2014.
     """
-    counts = [sum(word.language == language for word in tagged) for language in _SPOKEN]
+    counts = [sum(word.language == language for word in tagged) for language in LANGUAGES]
     return 100.0 * (1 - max(counts) / sum(counts)) if any(counts) else 0.0
 
 
@@ -285,14 +295,14 @@ def code_switches(tagged: Sequence[TaggedWord]) -> tuple[CodeSwitch, ...]:
     The main language is the one of most words, of the first word on a tie. Particles and names inside a stretch belong
     to it; those at its end do not.
     """
-    spoken = [word.language for word in tagged if word.language in _SPOKEN]
+    spoken = [word.language for word in tagged if word.language in LANGUAGES]
     if not spoken:
         return ()
     main = max(dict.fromkeys(spoken), key=spoken.count)
     switches: list[CodeSwitch] = []
     start = end = -1
     for index, (_, language, _) in enumerate([*tagged, TaggedWord("", main, 1.0)]):
-        if language not in _SPOKEN:
+        if language not in LANGUAGES:
             continue
         if start >= 0 and language != tagged[start].language:
             switches.append(CodeSwitch(start_word=start, end_word=end, language=tagged[start].language))

@@ -71,7 +71,8 @@ def build_table(particles: dict[str, Particle | None]) -> ParticleTable:
             other = forms.setdefault(spelling, name)
             if other != name:
                 raise ConfigError(f"Particles {other} and {name} both claim the spelling {spelling}; keep it in one.")
-        for spelling, found in particle.rules.items():
+        for written, found in particle.rules.items():
+            spelling = written.lower()
             if forms.get(spelling) != name:
                 raise ConfigError(f"Particle {name} has rules for {spelling}, which is not among its variants; add it.")
             rules[spelling] = found
@@ -95,9 +96,13 @@ def is_homograph(word: str) -> bool:
 class Surroundings:
     """A sentence as the rules see it; all lists run over its words.
 
-    `starts` marks the words that begin a phrase and `ends` those that end one (before particles at its end, too), `languages` is the language each word would have alone
-    (`particle` for sure particles), `names` marks names, `cases` is "upper", "title" or "" (also where capitals tell
-    nothing: at the start of a sentence, in a text of one case).
+    Attributes:
+        words: In lower case.
+        starts: Whether a phrase begins with the word.
+        ends: Whether a phrase ends with it, or with nothing but particles behind it.
+        languages: What each word would be alone; `particle` for sure particles.
+        names: Whether it is a name.
+        cases: "upper", "title" or ""; "" also where capitals tell nothing (start of a sentence, text of one case).
     """
 
     words: Sequence[str]

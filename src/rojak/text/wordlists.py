@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from rojak.errors import ConfigError
 
@@ -30,7 +30,7 @@ def _split_words(value: Any) -> Any:
 
 
 Words = Annotated[frozenset[str], BeforeValidator(_split_words)]
-Phrases = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
+Phrase = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, to_lower=True)]
 
 
 class Rule(BaseModel):
@@ -66,7 +66,7 @@ class WordLists(BaseModel):
 
     particles: dict[str, Particle | None] = {}
     words: dict[WordKind, Words] = {}
-    phrases: dict[Literal["ms", "en", "other"], Phrases] = {}
+    phrases: dict[Literal["ms", "en", "other"], tuple[Phrase, ...]] = {}
 
     def merged_with(self, later: "WordLists") -> "WordLists":
         """Join two files; what the later one says about a particle or a word replaces what this one says."""

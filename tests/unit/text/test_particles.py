@@ -9,7 +9,8 @@ from rojak.text.language import load_tagger, tag_words
 from rojak.text.particles import canonical_particle, is_homograph, load_particles
 from rojak.text.wordlists import load_word_lists
 
-CANONICAL = "lah leh meh lor mah ah hor sia liao wei kan je pun kot tau eh nah one what".split()
+CANONICAL = ("lah", "leh", "meh", "lor", "mah", "ah", "hor", "sia", "liao", "wei")
+CANONICAL += ("kan", "je", "pun", "kot", "tau", "eh", "nah", "one", "what")
 
 # particle, a sentence where it is one, a sentence where it is not, and the tag it has there
 READINGS = [
@@ -75,7 +76,7 @@ def test_every_homograph_is_tested_in_both_readings() -> None:
 
 
 def test_the_table_holds_the_agreed_particles() -> None:
-    assert load_particles().canonical_forms == tuple(CANONICAL)
+    assert load_particles().canonical_forms == CANONICAL
 
 
 @pytest.mark.parametrize(
@@ -147,6 +148,49 @@ def test_what_a_user_says_about_a_word_replaces_what_was_said_before(tmp_path: P
     assert [word.language for word in tag_words(text, load_tagger((path,)))] == ["other", "ms", "en"]
 
 
+def test_a_user_adds_phrases_and_names(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path, "phrases: {other: [Kucing Hitam], en: [main air]}\nwords: {title: bosku, maybe_name: jambu}"
+    )
+    tagger = load_tagger((path,))
+
+    def tags(text: str) -> list[str]:
+        return [word.language for word in tag_words(text, tagger)]
+
+    assert tags("kedai kucing hitam tutup") == ["ms", "other", "other", "ms"]
+    assert tags("ada kucing, hitam pula") == ["ms", "ms", "ms", "ms"]
+    assert tags("dia suka main air") == ["ms", "ms", "en", "en"]
+    assert tags("jumpa bosku jambu esok") == ["ms", "ms", "other", "ms"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "yes", "no"),
+    [
+        ("at: alone", "wah, zot, wah", "wah zot wah"),
+        ("at: start", "zot wah", "wah zot"),
+        ("at: end", "wah zot lah", "zot wah"),
+        ("at: inside", "wah zot wah", "zot"),
+        ("nth: 3", "satu dua zot", "satu, dua zot"),
+        ("after: dua", "satu dua zot", "dua satu zot"),
+        ("before: dua", "zot dua", "zot, satu dua"),
+        ("after_near: dua", "dua satu satu zot", "dua satu satu satu zot"),
+        ("before_near: dua", "zot satu satu dua", "zot satu satu satu dua"),
+        ("neighbour: zh", "我 zot", "zot satu 我"),
+        ("name: next", "zot Ahmad", "Ahmad zot"),
+        ("name: previous", "Ahmad zot", "zot Ahmad"),
+        ("cased: title", "saya Zot", "Zot saya"),
+        ("cased: upper", "saya dan ZOT", "SAYA DAN ZOT"),
+    ],
+)
+def test_every_condition_of_a_rule(tmp_path: Path, condition: str, yes: str, no: str) -> None:
+    path = _write(tmp_path, f"particles: {{zot: {{rules: {{ZOT: [{{tag: ta, {condition}}}]}}}}}}")
+    tagger = load_tagger((path,))
+    found = [
+        next(word.language for word in tag_words(text, tagger) if word.word.lower() == "zot") for text in (yes, no)
+    ]
+    assert found == ["ta", "particle"]
+
+
 def test_later_files_win(tmp_path: Path) -> None:
     first, second = tmp_path / "1.yaml", tmp_path / "2.yaml"
     first.write_text("words: {en: zorgle}")
@@ -164,6 +208,8 @@ def test_later_files_win(tmp_path: Path) -> None:
         ("particles: {bah: {rules: {bah: [{tag: malay}]}}}", "tag"),
         ("words: {tamil: amma}", "tamil"),
         ("wordz: {}", "wordz"),
+        ("phrases: {en: ['']}", "phrases.en.0"),
+        ("phrases: {en: air con}", "phrases.en"),
         ("particles: [", "not valid YAML"),
         ("just text", "mine.yaml"),
     ],
