@@ -114,6 +114,12 @@ def _record(item: SourceItem, waveform: Waveform, settings: PrepareSettings) -> 
         snr_db = estimate_snr(waveform.samples)
         fields["snr_db"] = None if snr_db is None else round(snr_db, 1)
     record = Utterance.from_dict(fields, item.where)
+    num_words = len(record.words or ())
+    for switch in record.code_switches or ():
+        if not 0 <= switch.start_word < switch.end_word <= num_words:
+            raise ManifestError(
+                f"{item.where}: code_switches: [{switch.start_word}, {switch.end_word}) of {num_words} words."
+            )
     return annotate(record)
 
 

@@ -98,6 +98,12 @@ class _BadFieldError(Exception):
 
 def finish_item(raw: RawItem, renaming: Renaming, root: Path) -> SourceItem:
     """Rename the fields, find the recording under `root`, and give the item an id."""
+    try:
+        json.dumps([raw.fields, raw.where], ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:  # JSON may hold half a surrogate pair, which no file and no table can
+        where = raw.where.encode(errors="replace").decode()
+        fault = Fault("bad_record", "Holds text that is not Unicode (half a surrogate pair).")
+        return SourceItem({"audio_id": where}, where, fault=fault)
     fields = renaming.apply(raw.fields)
     name = fields.get("audio_filepath")
     named = isinstance(name, str) and name != ""

@@ -74,15 +74,15 @@ def work_folder(out_dir: Path) -> Iterator[Path]:
 
 def put_in_place(partial: Path, out_dir: Path) -> None:
     """Make the new folder OUT; files that others put beside ours in the old one are kept."""
-    if out_dir.exists():
-        for path in out_dir.iterdir():
-            if path.name not in OWN_NAMES:
-                path.rename(partial / path.name)
+    if not out_dir.exists():
+        partial.rename(out_dir)
+    else:
         old = partial.with_name(f".{out_dir.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         out_dir.rename(old)
         partial.rename(out_dir)
+        for path in old.iterdir():
+            if path.name not in OWN_NAMES:
+                path.rename(out_dir / path.name)
         shutil.rmtree(old)
-    else:
-        partial.rename(out_dir)
     sync_directory(out_dir.parent)

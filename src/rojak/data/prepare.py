@@ -92,6 +92,7 @@ def prepare(
     """
     started = time.monotonic()
     settings = settings or PrepareSettings()
+    out_dir = out_dir.resolve()  # where a link points to, so that renaming works on the folder itself
     corpus = open_source(source, settings)
     check_out_dir(source, out_dir)
     surveyed = survey(corpus, settings, counts_tokens=count_tokens is not None)

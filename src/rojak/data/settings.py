@@ -36,6 +36,7 @@ class PrepareSettings(BaseModel):
     min_snr_db: float = Field(default=0.0, description="Speech-to-noise ratio, given or estimated.")
 
     max_tokens: int = Field(default=448, gt=0, description="Whisper's decoder holds 448 label tokens.")
+    tokenizer: str | None = Field(default=None, description="Model whose tokens the caller's count_tokens counts.")
     scripts: tuple[str, ...] = Field(
         default=("LATIN", "CJK", "TAMIL"), description="Scripts of letters, as Unicode names begin; ARABIC for Jawi."
     )

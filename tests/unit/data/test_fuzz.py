@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from rojak.data.clips import Clip, prepare_clip
 from rojak.data.items import RawItem, Renaming, finish_item
 from rojak.data.manifests import read_json_items, read_jsonl_items, read_table_items
 from rojak.data.settings import PrepareSettings
+from rojak.data.shards import rows_to_table
 from rojak.errors import AudioError, ManifestError
 
 SETTINGS = PrepareSettings()
@@ -49,7 +51,7 @@ def test_mutated_recordings_decode_or_are_refused(kind, data):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
@@ -61,13 +63,20 @@ FIELDS = st.sampled_from(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(fields={"audio_filepath": "/"})
+@example(fields={"mood": "\ud800"})
+@example(fields={"code_switches": [{"start_word": 0, "end_word": 2**40, "language": "en"}]})
+@example(fields={"audio_id": 2**70, "mood": 2**70, "snr_db": 1e308})
 @given(fields=st.dictionaries(FIELDS | st.text(max_size=8), JSON, max_size=10))
 def test_any_fields_become_a_clip_or_a_named_refusal(tmp_path, fields):
     (tmp_path / "a.flac").write_bytes(ENCODED["FLAC"])
     for path in (fields, {**fields, "audio_filepath": "a.flac", "text": "makan lah", "offset": None}):
         item = finish_item(RawItem(path, "here", tmp_path), Renaming(), tmp_path)
         result = prepare_clip(item, SETTINGS)
-        assert isinstance(result, Clip) or result.reason in REASONS
+        if isinstance(result, Clip):
+            assert len(rows_to_table([result])) == 1
+        else:
+            assert result.reason in REASONS
+            json.dumps(asdict(result), ensure_ascii=False).encode()
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
