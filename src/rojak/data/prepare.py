@@ -104,7 +104,7 @@ def prepare(
         blocks = make_blocks(items, partial / "blocks", settings)
         if workers is None:
             workers = min(os.cpu_count() or 1, -(-surveyed.num_items // BLOCK_CLIPS))
-        results = _run(blocks, workers, surveyed.num_items, show_progress)
+        results = _run(blocks, workers, f"prepare ({corpus.kind})", surveyed.num_items, show_progress)
         stats, refusals, splits = _judge(results, settings)
         _check_share(out_dir, refusals, surveyed.num_items, settings)
         files = _write_shards(partial, results, splits)
@@ -123,14 +123,14 @@ def prepare(
     return replace(summary, notes=notes, audio_s=audio_s, wall_s=time.monotonic() - started)
 
 
-def _run(blocks: Iterator[Block], workers: int, num_items: int, show_progress: bool) -> list[BlockResult]:
+def _run(blocks: Iterator[Block], workers: int, title: str, num_items: int, show_progress: bool) -> list[BlockResult]:
     """Prepare all blocks under a progress bar."""
     results: list[BlockResult] = []
     started, audio_s, num_refused = time.monotonic(), 0.0, 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     console = Console(stderr=True)
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not show_progress) as bar:
-        task = bar.add_task("prepare", total=num_items, rate="")
+        task = bar.add_task(title, total=num_items, rate="")
         for result in run_blocks(blocks, workers):
             results.append(result)
             num_refused += len(result.refusals)

@@ -1,9 +1,9 @@
 """Every threshold of `prepare` in one frozen model that can be compared with an earlier run's."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SourceKind = Literal[
     "split-folders", "transcripts", "kaldi", "huggingface", "parquet", "jsonl", "table", "text-files", "hub"
@@ -52,3 +52,9 @@ class PrepareSettings(BaseModel):
     validation_share: float = Field(default=0.1, ge=0, lt=1, description="Share of the hours, when no split is given.")
     test_share: float = Field(default=0.1, ge=0, lt=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _something_is_left_for_training(self) -> Self:
+        if self.validation_share + self.test_share >= 1:
+            raise ValueError("validation_share and test_share together must stay below 1, training gets the rest")
+        return self

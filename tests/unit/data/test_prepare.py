@@ -266,6 +266,11 @@ def test_bad_input_is_told_before_anything_is_written(make_corpus, tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_the_settings_leave_something_for_training():
+    with pytest.raises(ValueError, match="must stay below 1"):
+        PrepareSettings(validation_share=0.5, test_share=0.5)
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "no permission"), (errno.EIO, "Input/output error")],
