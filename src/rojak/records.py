@@ -45,7 +45,7 @@ class CodeSwitch(BaseModel):
 class Utterance(BaseModel):
     """One recording with its transcript and everything known about it.
 
-    Fields that Rojak does not know are kept (in `model_extra`) and travel along, so that any of them can slice a result.
+    Fields that Rojak does not know are kept (in `model_extra`) and travel along, so that any can slice a result.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -59,7 +59,7 @@ class Utterance(BaseModel):
     words: tuple[Word, ...] | None = None
     code_switches: tuple[CodeSwitch, ...] | None = None
     quality_score: int | None = Field(default=None, ge=1, le=5)
-    snr_db: float | None = Field(default=None, description="Estimated or known speech-to-noise ratio of the recording.")
+    snr_db: float | None = Field(default=None, description="Speech-to-noise ratio, known or estimated.")
     added_snr_db: float | None = Field(default=None, description="Ratio at which noise was mixed in on purpose.")
     accent: str | None = None
     domain: str | None = None

@@ -83,7 +83,9 @@ def read_json(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from None
     except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}.") from None
+        raise InputError(
+            f"{path} is not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}."
+        ) from None
 
 
 def append_jsonl(path: Path, value: dict[str, Any]) -> None:
@@ -102,7 +104,9 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             if number == len(lines):
                 break
-            raise InputError(f"{path} is not valid JSON Lines at line {number}; the log was edited or damaged.") from None
+            raise InputError(
+                f"{path} is not valid JSON Lines at line {number}; the log was edited or damaged."
+            ) from None
     return rows
 
 

@@ -3,13 +3,31 @@
 Reads prepared shards; `PreparedSplit` does the work for each split.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from rojak.audio import Samples
 from rojak.data.shards import PreparedSplit
 from rojak.errors import InputError
-from rojak.records import Split, Utterance
+from rojak.records import LANGUAGES, Split, Utterance
+
+
+def prompt_language(utterance: Utterance, mixed: str) -> str:
+    """Give the language whose token stands before the text.
+
+    Args:
+        utterance: With `language` and, for mixed ones, `words`.
+        mixed: Code for mixed utterances, or `matrix` for the language of most of their words.
+    """
+    if utterance.language and utterance.language != "mixed":
+        return utterance.language
+    if mixed != "matrix":
+        return mixed
+    counts = Counter(word.language for word in utterance.words or () if word.language in LANGUAGES)
+    return counts.most_common(1)[0][0] if counts else LANGUAGES[0]
 
 
 class Dataset:
@@ -38,3 +56,14 @@ class Dataset:
         """Read one clip, `(samples,)` float32 at 16 kHz."""
         part, row = self._places[index]
         return part.read_audio(row)
+
+    def voices_beside(self, index: int) -> Callable[[np.random.Generator, int], list[Samples]]:
+        """Give a function that reads random recordings of other speakers than that of `index`, where there are any."""
+        speaker = self.utterances[index].speaker_id
+
+        def draw(rng: np.random.Generator, count: int) -> list[Samples]:
+            candidates = rng.integers(len(self.utterances), size=8 * count).tolist()
+            others = [i for i in candidates if speaker is None or self.utterances[i].speaker_id != speaker]
+            return [self.read_audio(i) for i in (others or candidates)[:count]]
+
+        return draw

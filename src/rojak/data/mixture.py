@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from rojak.config.schema import MixtureComponent
+from rojak.data.annotate import particle_forms
 from rojak.errors import ConfigError, TrainingError
 from rojak.records import Utterance
 
@@ -36,10 +37,9 @@ _CONSTANTS = {"true": True, "false": False, "none": None}
 
 def selectable_fields(utterance: Utterance) -> dict[str, Any]:
     """Give what an expression may ask of a record: its fields, those Rojak does not know, and its `particles`."""
-    words = utterance.words or ()
     fields: dict[str, Any] = {name: getattr(utterance, name) for name in Utterance.model_fields}
     fields.update(utterance.model_extra or {})
-    fields["particles"] = [word.word.lower() for word in words if word.language == "particle"]
+    fields.setdefault("particles", particle_forms(utterance.words or ()))
     return fields
 
 

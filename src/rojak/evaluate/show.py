@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from rojak.evaluate.compare import ComparedCell, Comparison, Difference
+from rojak.evaluate.compare import Change, ComparedCell, Comparison, Difference
 from rojak.evaluate.metrics import METRICS
 from rojak.evaluate.results import Scores, Value
 from rojak.evaluate.targets import TARGETS, TargetResult, check_targets
@@ -142,6 +142,16 @@ def describe_mapsswe(cell: ComparedCell) -> str:
     if test.p is None:
         return f"MAPSSWE: too few segments ({test.segments})"
     return f"MAPSSWE: p = {test.p:.2g} over {test.segments} segments"
+
+
+def describe_change(change: Change, first: Scores, second: Scores) -> str:
+    """Show one utterance on which two systems differ: errors, reference, both hypotheses."""
+    lines = [f"{change.audio_id}: {change.first_errors} → {change.second_errors} errors in {change.words} words"]
+    for name, scores in ((first.system, first), (second.system, second)):
+        row = next(score.prediction for score in scores.utterances if score.prediction.audio_id == change.audio_id)
+        lines += [f"  reference  {row.reference}"] if scores is first else []
+        lines.append(f"  {name:10} {row.hypothesis}")
+    return "\n".join(lines)
 
 
 def _difference(found: Difference, unit: str) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from rojak.data.noise import babble, mains_hum, mix_at_snr, pink_noise, reverber
 
 Samples = npt.NDArray[np.float32]
 BABBLE_VOICES = 4
+NOISE_KINDS = ("babble", "pink", "hum")
 
 
 def sample_rng(seed: int, epoch: int, audio_id: str) -> np.random.Generator:

@@ -11,7 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from rojak.config.schema import TrainConfig
 from rojak.errors import InputError
-from rojak.model.names import model_path
+from rojak.model.names import MICRO_NAME, model_path
 from rojak.model.whisper import Whisper, load_whisper
 from rojak.runs import read_json
 
@@ -55,16 +55,37 @@ def load_adapted(folder: Path) -> Whisper:
     return replace(base, name=str(folder), network=merged.eval())
 
 
-def load_any(name: str) -> Whisper:
-    """Load a base model, an adapter folder, a full model folder, or the best model of a run directory."""
+def resolve_model(name: str) -> Path | None:
+    """Give the folder that a name means: embedded model, model or adapter folder, a run's best model; None: a hub id.
+
+    Raises:
+        InputError: A run directory that has no best model yet.
+    """
     folder = Path(model_path(name))
     if (folder / "best").is_dir():
-        folder = folder / "best"
-    elif (folder / "checkpoints").is_dir():
+        return folder / "best"
+    if (folder / "checkpoints").is_dir():
         raise InputError(f"{name} is a run without a best model yet; let `rojak train` reach its first validation.")
-    if (folder / ADAPTER_FILE).is_file():
+    if (folder / "model").is_dir():  # a checkpoint
+        return folder / "model"
+    return folder if folder.is_dir() else None
+
+
+def load_any(name: str) -> Whisper:
+    """Load a base model, an adapter folder, a full model folder, a checkpoint, or the best model of a run directory."""
+    folder = resolve_model(name)
+    if folder is not None and (folder / ADAPTER_FILE).is_file():
         return load_adapted(folder)
-    return load_whisper(str(folder) if folder.is_dir() else name)
+    return load_whisper(str(folder) if folder is not None and name != MICRO_NAME else name)
+
+
+def base_name(name: str) -> str | None:
+    """Give the name of the model that an adapter or run started from; None for a model that stands alone."""
+    folder = resolve_model(name)
+    if folder is None or not (folder / ADAPTER_FILE).is_file():
+        return None
+    found: str | None = read_json(folder / ADAPTER_FILE).get("base_model_name_or_path")
+    return found
 
 
 @dataclass(frozen=True)

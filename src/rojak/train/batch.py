@@ -4,8 +4,7 @@ Reads prepared shards; runs in loader workers. Everything random is a function
 of (seed, epoch, audio_id).
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +12,11 @@ import torch
 
 from rojak.audio import SAMPLE_RATE
 from rojak.config.schema import AugmentConfig
-from rojak.data.dataset import Dataset
-from rojak.features.augment import Samples, augment, sample_rng
+from rojak.data.dataset import Dataset, prompt_language
+from rojak.features.augment import augment, sample_rng
 from rojak.features.mel import SAMPLES_PER_POSITION
 from rojak.features.windows import Window
 from rojak.model.whisper import IGNORED, SpeechTokens
-from rojak.records import Utterance
 
 
 @dataclass(frozen=True)
@@ -34,21 +32,6 @@ class Batch:
     audio_ids: tuple[str, ...]
     speech_s: float
     padded_s: float
-
-
-def token_language(utterance: Utterance, mixed: str) -> str:
-    """Give the language whose token stands before the text.
-
-    Args:
-        utterance: With `language` and, for mixed ones, `words`.
-        mixed: Code for mixed utterances, or `matrix` for the language of most of their words.
-    """
-    if utterance.language and utterance.language != "mixed":
-        return utterance.language
-    if mixed != "matrix":
-        return mixed
-    counts = Counter(word.language for word in utterance.words or () if word.language not in ("particle", "other"))
-    return counts.most_common(1)[0][0] if counts else "ms"
 
 
 class BatchBuilder:
@@ -87,13 +70,15 @@ class BatchBuilder:
     def _fill(self, row: np.ndarray, window: Window, augmentation: AugmentConfig, epoch: int) -> list[int]:
         """Write the window's audio into `row`; give its whole token sequence."""
         longest = max(window.clips, key=lambda clip: clip.duration)
-        language = token_language(self._data.utterances[longest.index], self._mixed)
+        language = prompt_language(self._data.utterances[longest.index], self._mixed)
         sequence = self._tokens.prompt(language, timestamps=window.timestamps)
         position = 0
         for clip in window.clips:
             utterance = self._data.utterances[clip.index]
             rng = sample_rng(self._seed, epoch, utterance.audio_id)
-            samples = augment(self._data.read_audio(clip.index), augmentation, rng, self._draw_voices(clip.index))
+            samples = augment(
+                self._data.read_audio(clip.index), augmentation, rng, self._data.voices_beside(clip.index)
+            )
             samples = samples[: len(row) - position]
             row[position : position + len(samples)] = samples
             text = self._tokens.encode(utterance.text)
@@ -103,18 +88,6 @@ class BatchBuilder:
             sequence += text
             position += len(samples)
         return [*sequence, self._tokens.end]
-
-    def _draw_voices(self, index: int) -> Callable[[np.random.Generator, int], list[Samples]]:
-        """Give a function that reads recordings of other speakers than the one of `index`, where there are any."""
-        utterances = self._data.utterances
-        speaker = utterances[index].speaker_id
-
-        def draw(rng: np.random.Generator, count: int) -> list[Samples]:
-            candidates = rng.integers(len(utterances), size=8 * count).tolist()
-            others = [i for i in candidates if speaker is None or utterances[i].speaker_id != speaker]
-            return [self._data.read_audio(i) for i in (others or candidates)[:count]]
-
-        return draw
 
 
 def _shift(sequences: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,3 +100,19 @@ def _shift(sequences: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tens
         inputs[row, : len(sequence) - 1] = tokens[:-1]
         labels[row, : len(sequence) - 1] = tokens[1:]
     return inputs, labels
+
+
+def replace_tokens(inputs: torch.Tensor, share: float, end: int, seed: int) -> torch.Tensor:
+    """Replace a share of the text tokens of decoder inputs by random text tokens; control tokens stay.
+
+    Args:
+        inputs: `(batch, tokens)` int64.
+        share: Probability for each text token.
+        end: Id of end-of-text; every id below it is text.
+        seed: Of this batch.
+    """
+    if not share:
+        return inputs
+    generator = torch.Generator().manual_seed(seed)
+    chosen = (torch.rand(inputs.shape, generator=generator) < share) & (inputs < end)
+    return torch.where(chosen, torch.randint(end, inputs.shape, generator=generator), inputs)

@@ -38,7 +38,7 @@ class RunState:
     audio_s: float = 0.0
     train_s: float = 0.0
     best: list[tuple[float, int]] = field(default_factory=list)
-    """(metric, step) of the kept checkpoints, best first."""
+    """(badness, step) of the kept checkpoints, best first; see `ValidationResult.badness`."""
     loss_scale: dict[str, Any] | None = None
 
 

@@ -6,7 +6,6 @@ Reads a configuration and prepared data; writes a run directory:
 """
 
 import math
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch.utils.data import DataLoader
 
 from rojak.config.schema import TrainConfig
 from rojak.data.dataset import Dataset
-from rojak.errors import ConfigError, TrainingError
+from rojak.errors import TrainingError
+from rojak.evaluate.metrics import METRICS
 from rojak.features.augment import mask_features
-from rojak.train.batch import Batch
 from rojak.model.adapters import add_lora, count_parameters
 from rojak.model.whisper import IGNORED, Whisper, load_whisper, save_whisper, token_losses
-from rojak.runs import locked, write_bytes
+from rojak.runs import locked
+from rojak.train.batch import Batch, replace_tokens
 from rojak.train.checkpoint import (
     RunState,
     checkpoint_path,
@@ -43,14 +42,11 @@ from rojak.train.optim import (
     set_learning_rate,
     trainable_parameters,
 )
-from rojak.train.runlog import RunLog
+from rojak.train.rundir import replace_folder, settle_config
+from rojak.train.runlog import RunLog, Throughput
 from rojak.train.signals import StopRequest, stop_on_signals
 from rojak.train.stages import Curriculum, StepPlan, derive_seed
 from rojak.train.validate import Validator
-
-CONFIG_FILE = "config.yaml"
-HARMLESS = {"output_dir", "loader_workers", "log_every_steps", "tensorboard"}
-"""Settings that a continued run may change: they do not touch the result."""
 
 
 @dataclass(frozen=True)
@@ -79,34 +75,10 @@ def train(config: TrainConfig, *, allow_change: bool = False) -> TrainSummary:
     run = Path(config.output_dir)
     data = Dataset(Path(config.dataset_path), config.train_splits)
     with locked(run), stop_on_signals() as stop:
-        _settle_config(run, config, allow_change=allow_change)
+        settle_config(run, config, allow_change=allow_change)
         trainer = Trainer(config, run, data)
         with RunLog(run, trainer.state.step, trainer.curriculum.total_steps, tensorboard=config.tensorboard) as log:
             return trainer.run_to_end(log, stop)
-
-
-def _settle_config(run: Path, config: TrainConfig, *, allow_change: bool) -> None:
-    """Write the configuration of a new run; compare it with that of a run to be continued."""
-    path = run / CONFIG_FILE
-    values = config.model_dump(mode="json")
-    if path.exists() and not allow_change:
-        before = _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
-        now = _flat(values)
-        changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in HARMLESS)
-        if changed:
-            differences = ", ".join(f"{key}: {before.get(key)} → {now.get(key)}" for key in changed)
-            raise ConfigError(
-                f"{run} holds a run with other settings ({differences}); "
-                "choose another output_dir, or continue it all the same with --allow-change."
-            )
-    write_bytes(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
-
-
-def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(values, dict | list) or not values:
-        return {prefix.removesuffix("."): values}
-    pairs = values.items() if isinstance(values, dict) else enumerate(values)
-    return {key: leaf for name, value in pairs for key, leaf in _flat(value, f"{prefix}{name}.").items()}
 
 
 class Trainer:
@@ -147,21 +119,18 @@ class Trainer:
         log.event("start", step=self.state.step, total_steps=total, notes=self.notes)
         every = self.config.validation.every_steps or max(1, math.ceil(total / 10))
         batches = iter(self._loader())
-        first_step, began = self.state.step, time.perf_counter()
+        meter = Throughput()
         for plan in self.curriculum.steps_from(self.state.stage_index, self.state.step_in_stage):
             started = time.perf_counter()
             figures = self._step(plan, [next(batches) for _ in plan.micro_batches])
             self.state.step += 1
             self.state.stage_index, self.state.step_in_stage = plan.stage.index, plan.step_in_stage + 1
-            seconds = time.perf_counter() - started
-            self.state.train_s += seconds
             self.state.audio_s += figures["audio_s"]
+            self.state.train_s += meter.add(figures["audio_s"], figures["tokens"], time.perf_counter() - started)
             last = self.state.step == total
             if self.state.step % self.config.log_every_steps == 0 or last:
-                per_step = (time.perf_counter() - began) / (self.state.step - first_step)
                 figures |= {"step": self.state.step, "stage": plan.stage.config.name, "epoch": plan.epoch}
-                figures |= {"audio_s_per_s": figures["audio_s"] / seconds, "tokens_per_s": figures["tokens"] / seconds}
-                figures |= {"eta_s": per_step * (total - self.state.step)}
+                figures |= meter.read(steps_left=total - self.state.step)
                 log.event("train", **figures)
                 log.show_step(plan.stage.config.name, figures)
             stage_ends = self.state.step_in_stage == plan.stage.num_steps
@@ -190,7 +159,7 @@ class Trainer:
         return iter(
             DataLoader(
                 _Built(self.curriculum),  # type: ignore[arg-type]
-                sampler=jobs,  # type: ignore[arg-type]
+                sampler=jobs,
                 batch_size=None,
                 num_workers=workers,
                 prefetch_factor=4,
@@ -212,13 +181,16 @@ class Trainer:
         for number, batch in enumerate(batches):
             mel = self.log_mel(batch.waveforms.to(device, non_blocking=True))
             mel = mask_features(mel, plan.stage.config.augment, derive_seed(seed, number))
+            inputs = replace_tokens(
+                batch.inputs, self.config.token_noise, self.whisper.tokens.end, derive_seed(seed, number, 1)
+            )
             with self.compute.autocast():
-                losses = token_losses(self.whisper.network, mel, batch.inputs.to(device), batch.labels.to(device))
+                losses = token_losses(self.whisper.network, mel, inputs.to(device), batch.labels.to(device))
             loss = losses.sum() / num_tokens
             value = loss.item()
             if not math.isfinite(value):
                 raise TrainingError(_not_finite("loss", value, self.state.step, batch.audio_ids))
-            self.scaler.scale(loss).backward()
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total_loss += value
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.optimizer.max_grad_norm).item()
@@ -242,14 +214,13 @@ class Trainer:
         self.model.eval()
         with self.compute.autocast():
             result = self.validator.run()
-        metric = result.metrics[self.config.validation.metric]
         log.event("validation", step=self.state.step, stage=plan.stage.config.name, **result.metrics)
         log.event("samples", step=self.state.step, samples=result.samples)
         log.show_validation(result.metrics["wer"])
-        figures = " · ".join(f"{name} {value:.1%}" for name, value in result.metrics.items() if value is not None)
+        figures = " · ".join(f"{METRICS[name].title} {value:.1%}" for name, value in result.metrics.items())
         log.say(f"Step {self.state.step}: validation {figures}")
-        worst = math.inf if metric is None else metric
-        self.state.best = sorted([*self.state.best, (worst, self.state.step)])[: self.config.validation.keep_best]
+        entry = (result.badness(self.config.validation.metric), self.state.step)
+        self.state.best = sorted([*self.state.best, entry])[: self.config.validation.keep_best]
 
     def _save(self) -> None:
         """Checkpoint; then, when this step is the best yet, make it `best/`; then let old checkpoints go."""
@@ -257,7 +228,7 @@ class Trainer:
         tensors = optimizer_tensors(self.optimizer, self.parameters)
         folder = save_checkpoint(self.run, self.state, tensors, self._save_model)
         if self.state.best and self.state.best[0][1] == self.state.step:
-            _replace_folder(folder / "model", self.run / "best")
+            replace_folder(folder / "model", self.run / "best")
         remove_old(self.run, {self.state.step} | {step for _, step in self.state.best})
 
     def _save_model(self, folder: Path) -> None:
@@ -269,12 +240,14 @@ class Trainer:
     def _finish(self, log: RunLog) -> TrainSummary:
         if not self.state.best:
             raise TrainingError(f"{self.run} ended without a validation; set validation.every_steps lower.")
-        metric, step = self.state.best[0]
+        badness, step = self.state.best[0]
         if not (self.run / "best").is_dir():
-            _replace_folder(checkpoint_path(self.run, step) / "model", self.run / "best")
+            replace_folder(checkpoint_path(self.run, step) / "model", self.run / "best")
         speed = self.state.audio_s / self.state.train_s
         name = self.config.validation.metric
-        log.say(f"Done: best {name} {metric:.1%} at step {step}; {speed:.0f} audio-s/s; model in {self.run / 'best'}")
+        metric = abs(badness)
+        log.say(f"Done: best {METRICS[name].title} {metric:.1%} at step {step}; {speed:.0f} audio-s/s.")
+        log.say(f"The model is in {self.run / 'best'}.")
         log.event("end", step=self.state.step, best_metric=metric, best_step=step, train_s=self.state.train_s)
         return TrainSummary(self.run, self.state.step, metric, step, self.state.train_s, self.state.audio_s)
 
@@ -300,7 +273,9 @@ def _build_model(config: TrainConfig, compute: Compute) -> tuple[Whisper, torch.
         dtype=compute.dtype if frozen else torch.float32,
     )
     if not config.use_4bit:
-        whisper.network.to(compute.device)  # type: ignore[arg-type]
+        whisper.network.to(compute.device)
+    # Fused attention is made for GPUs; on a CPU its backward pass is slower than plain products (benchmarks/results).
+    whisper.network.set_attn_implementation("eager" if compute.device.type == "cpu" else "sdpa")
     if config.gradient_checkpointing == "on":
         whisper.network.gradient_checkpointing_enable({"use_reentrant": False})
     model = add_lora(whisper, config) if frozen else whisper.network
@@ -313,15 +288,3 @@ def _not_finite(what: str, value: float, step: int, audio_ids: tuple[str, ...]) 
         f"The {what} became {value} at step {step + 1}, on the clips {shown}; look at these recordings, "
         "then try a lower learning_rate, a lower optimizer.max_grad_norm, or precision: fp32."
     )
-
-
-def _replace_folder(source: Path, target: Path) -> None:
-    """Copy `source` over `target`; a reader finds the old folder or the new one, for an instant none."""
-    fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
-    for leftover in (fresh, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(source, fresh)
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
-    shutil.rmtree(old, ignore_errors=True)

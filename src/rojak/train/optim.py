@@ -72,5 +72,5 @@ def restore_optimizer(
         if name not in parameters:
             raise CheckpointError(f"The optimiser state names {name}, which this model does not train.")
         parameter = parameters[name]
-        # AdamW keeps its step count wherever the update runs: beside the parameter when fused.
-        optimizer.state[parameter][key] = value.to(parameter.device)
+        # A copy, since the optimiser changes its state in place. The fused step wants its count on the device too.
+        optimizer.state[parameter][key] = value.to(parameter.device, copy=True)

@@ -3,6 +3,7 @@
 Appends one JSON object an event to RUN/log.jsonl and mirrors numbers to RUN/tensorboard/.
 """
 
+import json
 import sys
 import time
 from collections.abc import Iterable
@@ -16,6 +17,32 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rojak.runs import append_jsonl, read_jsonl, write_bytes
 
 LOG_FILE = "log.jsonl"
+
+
+class Throughput:
+    """Speed since the last reading and the time that is left at the speed so far."""
+
+    def __init__(self) -> None:
+        self._recent = [0.0, 0.0, 0.0]
+        self._steps = 0
+        self._all_s = 0.0
+
+    def add(self, audio_s: float, tokens: float, seconds: float) -> float:
+        """Count a step; give its seconds back."""
+        self._recent = [a + b for a, b in zip(self._recent, (audio_s, tokens, seconds), strict=True)]
+        self._steps += 1
+        self._all_s += seconds
+        return seconds
+
+    def read(self, steps_left: int) -> dict[str, float]:
+        """Give audio seconds and tokens a second since the last reading, and the seconds left."""
+        audio_s, tokens, seconds = self._recent
+        self._recent = [0.0, 0.0, 0.0]
+        return {
+            "audio_s_per_s": audio_s / seconds,
+            "tokens_per_s": tokens / seconds,
+            "eta_s": self._all_s / self._steps * steps_left,
+        }
 
 
 class RunLog:
@@ -73,7 +100,7 @@ class RunLog:
 
     def say(self, message: str) -> None:
         """Tell the user something, above the progress line."""
-        self._progress.console.print(message, highlight=False, markup=False)
+        self._progress.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def show_step(self, stage: str, values: dict[str, Any]) -> None:
         """Move the progress line; without a terminal, print a plain line instead."""
@@ -99,8 +126,6 @@ class RunLog:
 
 
 def _line(row: dict[str, Any]) -> str:
-    import json
-
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 

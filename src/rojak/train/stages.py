@@ -13,10 +13,10 @@ from rojak.config.schema import StageConfig, TrainConfig
 from rojak.data.dataset import Dataset
 from rojak.data.mixture import Mixture
 from rojak.features.augment import draw_speed, sample_rng
-from rojak.train.batch import Batch, BatchBuilder
 from rojak.features.mel import WINDOW_SECONDS
 from rojak.features.windows import Clip, Window, plan_step
 from rojak.model.whisper import MAX_TARGET_TOKENS, SpeechTokens
+from rojak.train.batch import Batch, BatchBuilder
 
 
 def derive_seed(*parts: int) -> int:

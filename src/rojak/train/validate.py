@@ -3,7 +3,6 @@
 Reads prepared shards; gives figures and a few decoded samples.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,41 +10,52 @@ import numpy as np
 
 from rojak.config.schema import TrainConfig
 from rojak.data.dataset import Dataset
-from rojak.evaluate.align import edit_distance
-from rojak.evaluate.decode import ClipToDecode, Context, DecodeOptions, decode_clips
+from rojak.evaluate.decode import Context, DecodeOptions
+from rojak.evaluate.metrics import METRICS
+from rojak.evaluate.predict import predict
+from rojak.evaluate.score import ScoreOptions, score_predictions
 from rojak.model.whisper import Whisper
-from rojak.text.normalize import normalize
-from rojak.text.units import words
-from rojak.train.batch import token_language
+
+SHOWN = ("wer", "cer", "language_accuracy", "particle_recall")
+"""Measures that every validation tells, beside the one that chooses."""
+NUM_SAMPLES = 8
 
 
 @dataclass(frozen=True)
 class ValidationResult:
+    """Figures of one validation; a measure for which the data hold nothing is left out."""
+
     metrics: dict[str, float]
     samples: list[dict[str, str]]
 
+    def badness(self, metric: str) -> float:
+        """Give the choosing measure so that less is better; the worst of all where it could not be measured."""
+        value = self.metrics.get(metric, float("inf"))
+        return -value if METRICS[metric].better == "higher" else value
+
 
 class Validator:
+    """Holds the sample, so that every validation of a run decodes the same utterances."""
+
     def __init__(self, config: TrainConfig, whisper: Whisper) -> None:
         self._data = Dataset(Path(config.dataset_path), ("validation",))
         rng = np.random.default_rng(config.seed)
-        self._indices = sorted(rng.permutation(len(self._data))[: config.validation.max_utterances].tolist())
+        chosen = rng.permutation(len(self._data))[: config.validation.max_utterances]
+        self._indices: list[int] = sorted(chosen.tolist())
         self._whisper = whisper
-        self._mixed = config.mixed_language_token
-        context: Context = config.validation.context or ("full" if config.windows.mode == "pad" else "trim")
+        self._metric = config.validation.metric
+        context: Context = config.validation.context or ("full" if config.windows.mode in ("pad", "pack") else "trim")
         self._options = DecodeOptions(context=context)
 
-    def _clips(self) -> Iterator[ClipToDecode]:
-        for index in self._indices:
-            language = token_language(self._data.utterances[index], self._mixed)
-            yield ClipToDecode(index, self._data.read_audio(index), language)
-
     def run(self) -> ValidationResult:
-        errors = total = 0
-        samples = []
-        for decoded in decode_clips(self._whisper, self._clips(), self._options):
-            u = self._data.utterances[decoded.index]
-            reference, hypothesis = words(normalize(u.text)), words(normalize(decoded.text))
-            errors += edit_distance(reference, hypothesis); total += len(reference)
-            samples.append({"reference": u.text, "hypothesis": decoded.text})
-        return ValidationResult({"wer": errors / total}, samples[:8])
+        """Decode and score; the model must be in evaluation mode."""
+        rows = predict(self._whisper, self._data, self._indices, self._options)
+        scores = score_predictions(rows, ScoreOptions(slices=(), resamples=0))
+        values = {name: scores.overall.metrics[name].value for name in dict.fromkeys((*SHOWN, self._metric))}
+        stride = max(1, len(rows) // NUM_SAMPLES)
+        return ValidationResult(
+            metrics={name: value for name, value in values.items() if value is not None},
+            samples=[
+                {"reference": row.reference, "hypothesis": row.hypothesis} for row in rows[::stride][:NUM_SAMPLES]
+            ],
+        )

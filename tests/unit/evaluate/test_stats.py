@@ -1,5 +1,4 @@
 import math
-import time
 
 import numpy as np
 import pytest
@@ -52,13 +51,6 @@ def test_interval_needs_values_in_most_resamples() -> None:
 def test_probability_counts_ties_half() -> None:
     assert probability_less(np.array([1.0, 2.0, 3.0, np.nan]), np.array([2.0, 2.0, 2.0, 0.0])) == pytest.approx(0.5)
     assert math.isnan(probability_less(np.array([np.nan]), np.array([1.0])))
-
-
-def test_ten_thousand_resamples_of_five_thousand_utterances_take_under_five_seconds() -> None:
-    counts = np.random.default_rng(0).random((5000, 44))
-    start = time.process_time()
-    bootstrap_sums(counts, 10_000, seed=0)
-    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(

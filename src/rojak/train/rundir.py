@@ -1,0 +1,54 @@
+"""The run directory's own rules: one configuration a run, and folders replaced as a whole.
+
+Reads and writes RUN/config.yaml; replaces RUN/best/.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rojak.config.schema import TrainConfig
+from rojak.errors import ConfigError
+from rojak.runs import write_bytes
+
+CONFIG_FILE = "config.yaml"
+HARMLESS = {"output_dir", "loader_workers", "log_every_steps", "tensorboard"}
+"""Settings that a continued run may change: they do not touch the result."""
+
+
+def settle_config(run: Path, config: TrainConfig, *, allow_change: bool) -> None:
+    """Write the configuration of a new run; compare it with that of a run to be continued."""
+    path = run / CONFIG_FILE
+    values = config.model_dump(mode="json")
+    if path.exists() and not allow_change:
+        before = _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
+        now = _flat(values)
+        changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in HARMLESS)
+        if changed:
+            differences = ", ".join(f"{key}: {before.get(key)} → {now.get(key)}" for key in changed)
+            raise ConfigError(
+                f"{run} holds a run with other settings ({differences}); "
+                "choose another output_dir, or continue it all the same with --allow-change."
+            )
+    write_bytes(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(values, dict | list) or not values:
+        return {prefix.removesuffix("."): values}
+    pairs = values.items() if isinstance(values, dict) else enumerate(values)
+    return {key: leaf for name, value in pairs for key, leaf in _flat(value, f"{prefix}{name}.").items()}
+
+
+def replace_folder(source: Path, target: Path) -> None:
+    """Copy `source` over `target`; a reader finds the old folder or the new one, for an instant none."""
+    fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(source, fresh)
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,58 @@
+"""A tiny corpus and a tiny Whisper, made once a test run: real files, real classes, seconds of work."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+from rojak.data.dataset import Dataset
+from rojak.data.prepare import prepare
+from rojak.data.synthesize import synthesize
+from rojak.model.micro import build_tokenizer
+from rojak.model.whisper import SpeechTokens, Whisper, save_whisper
+
+
+@pytest.fixture(scope="session")
+def corpus_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """About two minutes of synthetic speech."""
+    folder = tmp_path_factory.mktemp("made") / "corpus"
+    synthesize(folder, 0.04, 5, workers=1, show_progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_dir(corpus_dir: Path) -> Path:
+    """The corpus, prepared."""
+    folder = corpus_dir.parent / "data"
+    prepare(corpus_dir, folder, workers=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_dir(data_dir: Path) -> Path:
+    """A true Whisper with a true tokenizer, of 0.2 M parameters and random weights."""
+    folder = data_dir.parent / "tiny"
+    texts = [utterance.text for utterance in Dataset(data_dir, ("train",)).utterances]
+    tokenizer = build_tokenizer(texts, 400)
+    tokens = SpeechTokens.of(tokenizer)
+    config = WhisperConfig(
+        vocab_size=len(tokenizer),
+        d_model=32,
+        encoder_layers=2,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=64,
+        decoder_ffn_dim=64,
+        decoder_start_token_id=tokens.start,
+        bos_token_id=tokens.end,
+        eos_token_id=tokens.end,
+        pad_token_id=tokens.end,
+        init_std=0.06,
+    )
+    torch.manual_seed(3)
+    network = WhisperForConditionalGeneration(config)
+    network.generation_config.suppress_tokens = network.generation_config.begin_suppress_tokens = None
+    save_whisper(Whisper("tiny", network, tokens, WhisperFeatureExtractor(feature_size=80)), folder)
+    return folder

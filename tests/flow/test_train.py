@@ -1,0 +1,233 @@
+"""Training: learns, stops and goes on to the bit, falls back from broken checkpoints, says what is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from rojak.config.load import load_config
+from rojak.config.schema import TrainConfig
+from rojak.errors import CheckpointError, ConfigError, InputError, TrainingError
+from rojak.runs import locked, read_jsonl
+from rojak.train import loop
+from rojak.train.checkpoint import find_fault
+from rojak.train.loop import train
+
+SETTINGS = {
+    "seed": 3,
+    "batch_size": 4,
+    "gradient_accumulation_steps": 2,
+    "learning_rate": 2e-3,
+    "lora_r": 4,
+    "lora_alpha": 8,
+    "lora_dropout": 0.1,
+    "windows": {"mode": "mixed"},
+    "stages": [
+        {"name": "clean", "mixture": [{"select": "added_snr_db == none"}], "max_steps": 3},
+        {"name": "noisy", "max_steps": 3, "augment": {"noise_share": 0.5, "speed": [0.9, 1.1], "time_masks": 1}},
+    ],
+    "validation": {"every_steps": 2, "max_utterances": 4},
+    "checkpoint_every_steps": 1,
+    "log_every_steps": 1,
+    "tensorboard": False,
+    "precision": "fp32",
+}
+
+
+def config(tiny_dir: Path, data_dir: Path, run: Path, **changes: object) -> TrainConfig:
+    paths = {"model_name": str(tiny_dir), "dataset_path": str(data_dir), "output_dir": str(run)}
+    return TrainConfig.model_validate(SETTINGS | paths | changes)
+
+
+def final_checkpoint(run: Path) -> Path:
+    return run / "checkpoints" / (run / "checkpoints" / "LATEST").read_text().strip()
+
+
+def assert_same_end(first: Path, second: Path) -> None:
+    """Weights, optimiser, losses and sample ids are equal, bit for bit."""
+    for name in ("model/adapter_model.safetensors", "optimizer.safetensors"):
+        one, two = load_file(final_checkpoint(first) / name), load_file(final_checkpoint(second) / name)
+        assert one.keys() == two.keys()
+        assert all(torch.equal(one[key], two[key]) for key in one), name
+    logs = [
+        [(row["step"], row["loss"]) for row in read_jsonl(run / "log.jsonl") if row["event"] == "train"]
+        for run in (first, second)
+    ]
+    assert logs[0] == logs[1]
+
+
+@pytest.fixture(scope="module")
+def whole_run(tiny_dir: Path, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    train(config(tiny_dir, data_dir, run))
+    return run
+
+
+def test_a_run_leaves_what_it_should(whole_run: Path) -> None:
+    assert (whole_run / "best" / "adapter_config.json").is_file()
+    settings = json.loads((whole_run / "best" / "adapter_config.json").read_text())
+    assert settings["task_type"] is None
+    rows = read_jsonl(whole_run / "log.jsonl")
+    assert [row["step"] for row in rows if row["event"] == "train"] == [1, 2, 3, 4, 5, 6]
+    assert {row["stage"] for row in rows if row["event"] == "train"} == {"clean", "noisy"}
+    assert [row["step"] for row in rows if row["event"] == "validation"] == [2, 3, 4, 6]
+    kept = list((whole_run / "checkpoints").glob("step-*"))
+    assert len(kept) <= 4
+    assert all(find_fault(folder) is None for folder in kept)
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 3, 4, 5])
+def test_stopped_at_any_step_it_ends_the_same(
+    stop_after: int, whole_run: Path, tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(tiny_dir, data_dir, tmp_path / "run")
+    take_step = loop.Trainer._step
+
+    def step_then_signal(self: loop.Trainer, *arguments: object) -> dict:
+        if self.state.step + 1 == stop_after:
+            signal.raise_signal(signal.SIGTERM)
+        return take_step(self, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_step", step_then_signal)
+        with pytest.raises(SystemExit) as stopped:
+            train(settings)
+    assert stopped.value.code == 143
+    train(settings)
+    assert_same_end(whole_run, tmp_path / "run")
+
+
+def test_loader_workers_change_nothing(whole_run: Path, tiny_dir: Path, data_dir: Path, tmp_path: Path) -> None:
+    train(config(tiny_dir, data_dir, tmp_path / "run", loader_workers=2))
+    assert_same_end(whole_run, tmp_path / "run")
+
+
+def test_killed_at_any_moment_the_same_command_finishes(
+    whole_run: Path, tiny_dir: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(config(tiny_dir, data_dir, run).model_dump(mode="json")))
+    command = [sys.executable, "-m", "rojak.cli", "train", str(path)]
+    for wanted in ('"step": 2', '"step": 4'):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if (run / "log.jsonl").exists() and wanted in (run / "log.jsonl").read_text():
+                break
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    assert subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    assert_same_end(whole_run, run)
+
+
+def test_a_broken_checkpoint_is_set_aside_and_the_one_before_is_used(
+    whole_run: Path, tiny_dir: Path, data_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    settings = config(tiny_dir, data_dir, run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "remove_old", lambda *_: None)
+        train(settings)
+    newest = final_checkpoint(run)
+    weights = newest / "model" / "adapter_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    optimizer = newest.with_name("step-00000005") / "optimizer.safetensors"
+    optimizer.write_bytes(optimizer.read_bytes()[:-10])
+    train(settings)
+    said = capfd.readouterr().err
+    assert "step-00000006 is broken (model/adapter_model.safetensors was changed)" in said
+    assert "step-00000005 is broken (optimizer.safetensors has" in said
+    assert "Continuing from step-00000004" in said
+    assert (newest.parent / "step-00000006.broken").is_dir()
+    assert_same_end(whole_run, run)
+
+
+def test_a_full_disk_while_saving_leaves_the_checkpoint_before(
+    tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    settings = config(tiny_dir, data_dir, run)
+    from rojak.train import checkpoint
+
+    write = checkpoint.save_file
+
+    def full(tensors: dict, path: Path) -> None:
+        if "step-00000003" in str(path):
+            raise OSError(28, "No space left on device")
+        write(tensors, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", full)
+        with pytest.raises(InputError, match="disk is full"):
+            train(settings)
+    assert final_checkpoint(run).name == "step-00000002"
+    assert find_fault(final_checkpoint(run)) is None
+    assert not list((run / "checkpoints").glob(".*"))
+
+
+def test_changed_settings_are_refused_with_the_difference(
+    tiny_dir: Path, data_dir: Path, tmp_path: Path, whole_run: Path
+) -> None:
+    changed = config(tiny_dir, data_dir, whole_run, learning_rate=1e-3)
+    with pytest.raises(ConfigError, match=r"learning_rate: 0\.002 → 0\.001"):
+        train(changed)
+    assert load_config(TrainConfig, whole_run / "config.yaml").learning_rate == 2e-3
+    train(config(tiny_dir, data_dir, whole_run, log_every_steps=5))
+
+
+def test_two_processes_cannot_share_a_run(tiny_dir: Path, data_dir: Path, tmp_path: Path) -> None:
+    code = f"import pathlib, time\nfrom rojak.runs import locked\nwith locked(pathlib.Path({str(tmp_path)!r})):\n"
+    code += "    print('held', flush=True)\n    time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match="in use by another"):
+        train(config(tiny_dir, data_dir, tmp_path))
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    with locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_nan_stops_and_names_the_clips(
+    where: str, tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poisoned(
+        network: torch.nn.Module, mel: torch.Tensor, inputs: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        weight = next(p for p in network.parameters() if p.requires_grad)
+        bad = weight.sum() * float("nan") if where == "loss" else torch.sqrt((weight * 0).abs()).sum()
+        return bad.expand(int((labels != -100).sum()))
+
+    monkeypatch.setattr(loop, "token_losses", poisoned)
+    with pytest.raises(TrainingError, match=rf"The {where} became nan at step 1, on the clips train-"):
+        train(config(tiny_dir, data_dir, tmp_path / "run"))
+
+
+def test_weights_of_another_adapter_are_refused(whole_run: Path, tiny_dir: Path, data_dir: Path) -> None:
+    with pytest.raises((CheckpointError, InputError)):
+        train(config(tiny_dir, data_dir, whole_run, lora_r=8), allow_change=True)
+
+
+def test_full_fine_tuning_learns(tiny_dir: Path, data_dir: Path, tmp_path: Path) -> None:
+    stages = [{"name": "all", "max_steps": 30}]
+    changes = {"adapter": "none", "stages": stages, "validation": {"every_steps": 30, "max_utterances": 4}}
+    train(config(tiny_dir, data_dir, tmp_path / "run", windows={"mode": "trim"}, learning_rate=5e-3, **changes))
+    losses = [row["loss"] for row in read_jsonl(tmp_path / "run" / "log.jsonl") if row["event"] == "train"]
+    assert sum(losses[-3:]) / 3 < 0.8 * losses[0]
+    assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
+    assert (tmp_path / "run" / "best" / "preprocessor_config.json").is_file()
