@@ -13,7 +13,7 @@ from rojak.evaluate.tables import NOTHING, OTHER_WORD, Confusion, Detection
 
 MAX_PARTS = 40
 """Parts of a slicing that are shown, those with most utterances; the others are counted."""
-MAX_PARTICLES = 16
+MAX_PARTICLES = 12
 """Particles in the confusion table, the most frequent ones."""
 
 NOISE_SLICE = "added_snr"
@@ -57,12 +57,12 @@ def slices_section(systems: Sequence[Scores]) -> Html:
 def _slicing(name: str, systems: Sequence[Scores]) -> Html:
     first, *others = systems
     parts = first.slices[name]
-    shown = _most_frequent(parts)
+    shown = most_frequent(parts)
     cells = [scores.slices.get(name, {}).get(part) for scores in systems for part in shown]
     tops = [cell.metrics["wer"].high or cell.metrics["wer"].value or 0 for cell in cells if cell]
     high = min(max([0.1, *tops]), _STRIP_CEILING)
     scale = join(["WER ", strip_scale(high, lambda value: f"{100 * value:.0f}")])
-    head: list[Child] = [SLICING_TITLES.get(name, name), "Utterances", scale, f"WER {first.system}"]
+    head: list[Child] = [SLICING_TITLES.get(name, name), "Utterances", f"WER {first.system}", scale]
     head += [f"WER {scores.system}" for scores in others]
     head += [METRICS[metric].title for metric in SLICE_COLUMNS if metric != "wer"]
     rows = [_part(name, part, systems, high) for part in shown]
@@ -72,13 +72,14 @@ def _slicing(name: str, systems: Sequence[Scores]) -> Html:
     return element(
         "details",
         element("summary", title),
-        table(head, rows, class_="slices", caption=f"By {SLICING_TITLES.get(name, name).lower()}"),
+        table(head, rows, class_="slices", caption=f"By {SLICING_TITLES.get(name, name).lower()}", show_caption=False),
         element("p", more, class_="small") if left else None,
         open=name in _OPEN,
     )
 
 
-def _most_frequent(parts: Mapping[str, Cell]) -> list[str]:
+def most_frequent(parts: Mapping[str, Cell]) -> list[str]:
+    """Give the `MAX_PARTS` parts with most utterances, in the order of the slicing."""
     chosen = set(sorted(parts, key=lambda part: -parts[part].utterances)[:MAX_PARTS])
     return [part for part in parts if part in chosen]
 
@@ -97,12 +98,19 @@ def _part(name: str, part: str, systems: Sequence[Scores], high: float) -> Html:
     return row(
         jump(title, f"{name}/{part}") if part in first.labels.get(name, {}) else title,
         f"{cell.utterances:,}{'*' if cell.few else ''}",
-        element("td", strip(values, high), class_="drawn"),
         value_with_interval(cell.metrics["wer"]),
+        element("td", strip(values, high), class_="drawn"),
         *(number(found.metrics["wer"].value) if found else "–" for found in others),
-        *(number(cell.metrics[metric].value, metric_unit(metric)) for metric in SLICE_COLUMNS if metric != "wer"),
+        *(_companion(cell, metric) for metric in SLICE_COLUMNS if metric != "wer"),
         class_="few" if cell.few else None,
     )
+
+
+def _companion(cell: Cell, metric: str) -> str:
+    # Where nobody switched, the F1 of switches heard by mistake is 0 however good the system is.
+    if metric == "switch_f1" and not cell.counts.get("switches"):
+        return "–"
+    return number(cell.metrics[metric].value, metric_unit(metric))
 
 
 def _interval(cell: Cell) -> tuple[float | None, float | None]:
@@ -121,9 +129,9 @@ def noise_section(systems: Sequence[Scores]) -> Html | None:
         lines = [line for line in lines if line.points]
         if lines:
             tops = [point.high or point.y for line in lines for point in line.points]
-            top = min(max(tops), 1.2) if METRICS[name].better == "lower" else 1.0
+            top = min(1.06 * max(tops), 1.2) if METRICS[name].better == "lower" else 1.0
             drawn.append(panel(f"{METRICS[name].title} by noise", lines, x, Axis(0, top, "", _whole_percent)))
-    return join([element("div", *drawn, class_="panels"), legend([scores.system for scores in systems])])
+    return join([legend([scores.system for scores in systems]), element("div", *drawn, class_="panels")])
 
 
 def _levels(scores: Scores, levels: Sequence[str], metric: str) -> list[Point]:
@@ -145,21 +153,23 @@ def particles_section(systems: Sequence[Scores]) -> Html:
     first = systems[0]
     if not first.particles:
         return element("p", "No particles were said or heard: not measured.", class_="none")
-    tables = [_detections("Particle", "particle", [scores.particles for scores in systems], systems)]
+    found = _detections("Particle", "particle", [scores.particles for scores in systems], systems)
     summary = first.summary
     means = ", ".join(
         f"{kind} {number(summary.get(f'particle_macro_{kind}'))}" for kind in ("recall", "precision", "f1")
     ).replace("f1", "F1")
-    shown = [name for name, found in first.particles.items() if found.said or found.heard][:MAX_PARTICLES]
+    often = sorted(first.particles, key=lambda name: -first.particles[name].said - first.particles[name].heard)
+    shown = [name for name in first.particles if name in often[:MAX_PARTICLES]]
+    matrices = []
     for scores in systems:
         caption = f"Particle said (row) and heard (column), % of the row – {scores.system}"
-        tables.append(_matrix(caption, scores.particle_confusion, [*shown, OTHER_WORD, NOTHING]))
+        matrices.append(_matrix(caption, scores.particle_confusion, [*shown, OTHER_WORD, NOTHING]))
     note = f"Mean over particles said, {first.system}: {means}. "
     left = len(first.particles) - len(shown)
     note += (
         f"The confusion tables show the {len(shown)} most frequent; {left} more are in metrics.json." if left else ""
     )
-    return join([element("div", *tables, class_="tables"), element("p", note, class_="small")])
+    return join([found, element("div", *matrices, class_="tables"), element("p", note, class_="small")])
 
 
 def switches_section(systems: Sequence[Scores]) -> Html:
@@ -179,9 +189,9 @@ def _detections(
     rows = []
     for name, first in found[0].items():
         cells: list[Child] = [jump(name, f"{jump_to}/{name}") if jump_to else name, f"{first.said:,}"]
-        for detections in found:
+        for number_of, detections in enumerate(found):
             one = detections.get(name)
-            cells += [bar(one.recall if one else None), bar(one.precision if one else None)]
+            cells += [bar(one.recall if one else None, number_of), bar(one.precision if one else None, number_of)]
         rows.append(row(*cells, number(first.f1), class_="few" if first.said < FEW_UTTERANCES else None))
     caption = f"{title}: recall and precision; dimmed where said fewer than {FEW_UTTERANCES} times"
     return table(head, rows, class_="detections", caption=caption)
@@ -200,7 +210,7 @@ def languages_section(systems: Sequence[Scores]) -> Html:
     parts.append(
         element(
             "p",
-            f"A deleted word is heard as {NOTHING}; an inserted word is said as {NOTHING}. Point at a cell for counts.",
+            "A deleted word is heard as nothing; an inserted word is said as nothing. Point at a cell for counts.",
             class_="small",
         )
     )

@@ -107,7 +107,7 @@ def panel(title: str, lines: Sequence[Line], x: Axis, y: Axis, bands: Sequence[B
             parts.append(element("text", band.name, class_="bandname", x=(left + right) / 2, y=_TOP - 4))
     for tick in y.marks(4):
         parts.append(element("line", class_="grid", x1=_LEFT, x2=PANEL_WIDTH - _RIGHT, y1=up(tick), y2=up(tick)))
-        parts.append(element("text", y.write(tick), class_="ytick", x=_LEFT - 6, y=up(tick) + 4))
+        parts.append(element("text", _short(y.write(tick)), class_="ytick", x=_LEFT - 6, y=up(tick) + 4))
     parts.append(element("line", class_="axis", x1=_LEFT, x2=PANEL_WIDTH - _RIGHT, y1=floor, y2=floor))
     for tick in x.marks(5):
         parts.append(element("text", x.write(tick), class_="xtick", x=at(tick), y=floor + 15))
@@ -116,6 +116,10 @@ def panel(title: str, lines: Sequence[Line], x: Axis, y: Axis, bands: Sequence[B
         parts += _draw(line, at, up, x, y)
     svg = element("svg", *parts, viewBox=f"0 0 {PANEL_WIDTH} {PANEL_HEIGHT}", role="img", aria_label=title)
     return element("figure", element("figcaption", title), svg, class_="panel")
+
+
+def _short(text: str) -> str:
+    return text.replace(".0\u00a0%", "\u00a0%")
 
 
 def _draw(line: Line, at: Callable[[float], float], up: Callable[[float], float], x: Axis, y: Axis) -> list[Html]:

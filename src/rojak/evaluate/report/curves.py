@@ -14,6 +14,7 @@ MAX_POINTS = 400
 """Points drawn of a curve; more are averaged in groups."""
 
 _WER_CEILING = 1.2
+_HEADROOM = 1.06
 _SMOOTH_FROM = 60
 _SMOOTH_SHARE = 0.06
 
@@ -81,7 +82,7 @@ def _loss_panel(train: Sequence[Mapping[str, Any]], x: Axis, bands: Sequence[Ban
     loss = points(train, "loss")
     if not loss:
         return None
-    y = Axis(0, max(p.y for p in loss), "loss", lambda value: f"{value:.3g}")
+    y = Axis(0, _HEADROOM * max(p.y for p in loss), "loss", lambda value: f"{value:.3g}")
     if len(loss) < _SMOOTH_FROM:
         return panel("Training loss", [Line("loss", loss, marked=False)], x, y, bands)
     lines = [Line("loss", loss, marked=False, faint=True), Line("loss, smoothed", smooth(loss), marked=False)]
@@ -92,7 +93,7 @@ def _validation_panel(checks: Sequence[Mapping[str, Any]], x: Axis, bands: Seque
     wer = points(checks, "wer")
     if not wer:
         return None
-    high = min(max(p.y for p in wer), _WER_CEILING)
+    high = min(_HEADROOM * max(p.y for p in wer), _WER_CEILING)
     return panel("Validation WER", [Line("WER", wer)], x, Axis(0, high or 1, "WER", number), bands)
 
 
@@ -100,7 +101,7 @@ def _rate_panel(train: Sequence[Mapping[str, Any]], x: Axis, bands: Sequence[Ban
     rate = points(train, "learning_rate")
     if not rate:
         return None
-    y = Axis(0, max(p.y for p in rate) or 1, "learning rate", lambda value: f"{value:.1e}" if value else "0")
+    y = Axis(0, _HEADROOM * max(p.y for p in rate) or 1, "learning rate", lambda value: f"{value:g}")
     return panel("Learning rate", [Line("learning rate", rate, marked=False)], x, y, bands)
 
 

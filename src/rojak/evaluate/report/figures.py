@@ -1,6 +1,7 @@
 """How numbers look in the page's tables: cells with intervals, differences, bars, heat."""
 
 from rojak.evaluate.metrics import METRICS, Metric
+from rojak.evaluate.report.charts import NUM_STYLES
 from rojak.evaluate.report.html import Child, Html, element, join
 from rojak.evaluate.results import Value
 from rojak.evaluate.show import format_number, format_value
@@ -54,20 +55,22 @@ def _cell(cell: Child) -> Html:
     return element("td", cell)
 
 
-def table(head: list[Child], rows: list[Html], *, class_: str | None = None, caption: str | None = None) -> Html:
-    """Build a table in a box of its own, which scrolls where the page is narrow."""
+def table(
+    head: list[Child], rows: list[Html], *, caption: str, class_: str | None = None, show_caption: bool = True
+) -> Html:
+    """Build a table in a box of its own, which scrolls where the page is narrow; the caption stands above the box."""
     heading = element("thead", element("tr", *(element("th", cell, scope="col") for cell in head)))
-    built = element(
-        "table", element("caption", caption) if caption else None, heading, element("tbody", *rows), class_=class_
-    )
-    return element("div", built, class_="scroll", tabindex="0", role="region", aria_label=caption or "Table")
+    built = element("table", heading, element("tbody", *rows), class_=class_)
+    box = element("div", built, class_="scroll", tabindex="0", role="region", aria_label=caption)
+    return element("div", element("p", caption, class_="caption"), box) if show_caption else box
 
 
-def bar(share: float | None) -> Html:
-    """Build a cell with a share and a bar as long as it."""
+def bar(share: float | None, system: int) -> Html:
+    """Build a cell with a share and a bar as long as it, in the colour of the system of that number."""
     if share is None:
         return element("td", "–", class_="none")
-    return element("td", element("span", number(share), class_="bar", style=f"--share:{share:.3f}"))
+    style = f"bar b{min(system, NUM_STYLES - 1)}"
+    return element("td", element("span", element("span", number(share)), class_=style, style=f"--share:{share:.3f}"))
 
 
 def heat(count: int, whole: int, says: str, *, right: bool) -> Html:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rojak.evaluate.metrics import METRICS
-from rojak.evaluate.report.breakdown import MAX_PARTS, SLICING_TITLES
+from rojak.evaluate.report.breakdown import SLICING_TITLES, most_frequent
 from rojak.evaluate.report.summary import describe, verdict
 from rojak.evaluate.results import Scores
 from rojak.evaluate.show import HEADLINE, SLICE_COLUMNS, format_number, format_value
 from rojak.evaluate.targets import TARGETS, check_targets
 from rojak.runs import write_bytes
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
+_SPECIAL = re.compile(r"[\\`*_{}\[\]|#~]|<(?=\S)|&(?=\S)")
 
 
 def write_markdown_report(path: Path, systems: Sequence[Scores], *, title: str, date: str) -> None:
@@ -43,7 +43,7 @@ def _targets(systems: Sequence[Scores]) -> list[str]:
             measured = result.reached.value is not None
             cells.append(format_value(result.reached, target.unit) if measured else "")
             cells.append(f"**{result.verdict}**" if measured else result.verdict)
-        rows.append([cells[0], *(_escape(cell) if "**" not in cell else cell for cell in cells[1:])])
+        rows.append(cells)
     head = ["Target", "Wanted", *(name for scores in systems for name in (scores.system or "Reached", ""))]
     return _table(head, rows)
 
@@ -54,7 +54,7 @@ def _measures(systems: Sequence[Scores]) -> list[str]:
         values = [scores.overall.metrics[name] for scores in systems]
         if any(value.value is not None for value in values):
             metric = METRICS[name]
-            cells = [_escape(format_value(value, metric.unit)) for value in values]
+            cells = [format_value(value, metric.unit) for value in values]
             rows.append([metric.title, *cells, f"{max(value.n for value in values):,}"])
     return _table(["Measure", *(scores.system or "Value" for scores in systems), "of"], rows)
 
@@ -63,18 +63,17 @@ def _slices(systems: Sequence[Scores], slicing: str) -> list[str]:
     first, *others = systems
     parts = first.slices[slicing]
     rows = []
-    for part in sorted(parts, key=lambda part: -parts[part].utterances)[:MAX_PARTS]:
+    shown = most_frequent(parts)
+    for part in shown:
         cell = parts[part]
-        cells = [_escape(format_value(cell.metrics[name], METRICS[name].unit)) for name in SLICE_COLUMNS]
+        cells = [format_value(cell.metrics[name], METRICS[name].unit) for name in SLICE_COLUMNS]
         for scores in others:
             other = scores.slices.get(slicing, {}).get(part)
-            cells.append(_escape(format_value(other.metrics["wer"], "%")) if other else "")
-        rows.append(
-            (list(parts).index(part), [_escape(part), f"{cell.utterances}{' (few)' if cell.few else ''}", *cells])
-        )
+            cells.append(format_value(other.metrics["wer"], "%") if other else "")
+        rows.append([_escape(part), f"{cell.utterances}{' (few)' if cell.few else ''}", *cells])
     head = ["", "Utterances", *(METRICS[name].title for name in SLICE_COLUMNS)]
-    lines = _table([*head, *(f"WER {scores.system}" for scores in others)], [cells for _, cells in sorted(rows)])
-    left = len(parts) - len(rows)
+    lines = _table([*head, *(f"WER {scores.system}" for scores in others)], rows)
+    left = len(parts) - len(shown)
     return [*lines, "", f"{left} more parts with fewer utterances are in metrics.json."] if left else lines
 
 
@@ -84,8 +83,8 @@ def _particles(systems: Sequence[Scores]) -> list[str]:
         cells = [_escape(name), f"{first.said}"]
         for scores in systems:
             found = scores.particles.get(name)
-            cells += [format_number(found.recall if found else None, "%")]
-            cells += [format_number(found.precision if found else None, "%")]
+            rates = (found.recall, found.precision) if found else (None, None)
+            cells += [format_number(rate, "%") for rate in rates]
         rows.append(cells)
     head = ["Particle", "Said"]
     head += [f"{kind} {scores.system}" for scores in systems for kind in ("Recall", "Precision")]
@@ -98,4 +97,4 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _escape(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))

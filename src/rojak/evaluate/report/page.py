@@ -57,7 +57,7 @@ def write_report(
     date = date or datetime.datetime.now().astimezone().date().isoformat()
     path = out_dir / REPORT_NAME
     page = build_page(systems, title, date, run_log, read_audio)
-    # A hypothesis may hold halves of surrogate pairs, which UTF-8 has no bytes for.
+    # A file name that is not UTF-8 reaches us with lone surrogates, which UTF-8 has no bytes for.
     write_bytes(path, page.encode("utf-8", errors="replace"))
     write_markdown_report(out_dir / MARKDOWN_NAME, systems, title=title, date=date)
     return path

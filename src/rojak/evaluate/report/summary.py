@@ -5,7 +5,7 @@ from typing import Any
 
 from rojak import __version__
 from rojak.evaluate.metrics import METRICS
-from rojak.evaluate.report.charts import legend, strip
+from rojak.evaluate.report.charts import legend, strip, strip_scale
 from rojak.evaluate.report.figures import NO_BREAK, difference, number, row, said, table, value_with_interval
 from rojak.evaluate.report.html import Child, Html, element, join
 from rojak.evaluate.results import Scores, Value
@@ -17,7 +17,7 @@ _CLASSES = {"PASS": "pass", "FAIL": "fail", "not measured": "unmeasured"}
 
 
 def describe(systems: Sequence[Scores], date: str) -> tuple[str, str]:
-    """Say in two lines what was measured (model, data, date) and how (decoding, normaliser).
+    """Say in two lines what was measured (model, data) and when and how (decoding, normaliser).
 
     Read from `Scores.settings`: `model`, `base`, `parameters_m`, `data`, and whatever else is there as it is.
     """
@@ -28,11 +28,11 @@ def describe(systems: Sequence[Scores], date: str) -> tuple[str, str]:
     data += [f"{cell.speakers} speakers"] if cell.speakers else []
     data += [f"{_describe_seconds(cell.audio_s)} of audio"] if cell.audio_s else []
     where = first.settings.get("data")
-    about = f"{models}. Data: {f'{where}, ' if where else ''}{', '.join(data)}. {date}."
+    about = f"{models}. Data: {f'{where}, ' if where else ''}{', '.join(data)}."
     known = {"model", "base", "parameters_m", "data"}
     rest = list(_flatten({key: value for key, value in first.settings.items() if key not in known}))
     how = f"Decoding: {', '.join(rest)}. " if rest else ""
-    return about, f"{how}Normaliser: {first.normalizer}. Rojak {__version__}."
+    return about, f"{date}. {how}Normaliser: {first.normalizer}. Rojak {__version__}."
 
 
 def _describe_model(scores: Scores, *, labelled: bool) -> str:
@@ -83,17 +83,15 @@ def targets_section(systems: Sequence[Scores]) -> Html:
     for place, target in enumerate(TARGETS):
         mine = [column[place] for column in results]
         cells: list[Child] = [target.title, f"{target.side} {number(target.limit, target.unit)}"]
-        for result in mine:
-            empty = result.reached.value is None
-            cells.append(
-                element("td", "") if empty else element("td", value_with_interval(result.reached, target.unit))
-            )
+        for scores, result in zip(systems, mine, strict=True):
+            reached = None if result.reached.value is None else value_with_interval(result.reached, target.unit)
+            cells.append(element("td", reached, class_="reached", data_system=scores.system))
             cells.append(element("td", _verdict(result), class_="left"))
-        rows.append(row(*cells, _target_strip(target, mine, systems)))
+        rows.append(row(*cells, element("td", _target_strip(target, mine, systems), class_="drawn")))
     return join(
         [
             element("p", verdict(systems), class_="verdict"),
-            table(head, rows, class_="targets", caption="Targets, with 95 % intervals"),
+            table(head, rows, class_="targets", caption="Targets, with 95 % intervals", show_caption=False),
             legend([scores.system for scores in systems]),
         ]
     )
@@ -109,17 +107,19 @@ def _verdict(result: TargetResult) -> Html:
 def _target_strip(target: Target, results: Sequence[TargetResult], systems: Sequence[Scores]) -> Html | None:
     if all(result.reached.value is None for result in results):
         return None
-    values = [
-        (said(scores.system, result.reached, target.unit), *_ends(result.reached))
-        for scores, result in zip(systems, results, strict=True)
-    ]
-    ends = [end for _, *numbers in values for end in numbers if end is not None]
+    values = [result.reached for result in results]
+    ends = [end for value in values for end in (value.value, value.high) if end is not None]
     high = 1.0 if target.unit == "%" else max(target.limit * 1.25, *ends)
-    return strip(values, high, limit=(target.limit, target.side))
+    return _strip(systems, values, high, target)
 
 
-def _ends(value: Value) -> tuple[float | None, float | None, float | None]:
-    return value.value, value.low, value.high
+def _strip(systems: Sequence[Scores], values: Sequence[Value], high: float, target: Target | None = None) -> Html:
+    unit = target.unit if target else "%"
+    drawn = [
+        (said(scores.system, value, unit), value.value, value.low, value.high)
+        for scores, value in zip(systems, values, strict=True)
+    ]
+    return strip(drawn, high, limit=(target.limit, target.side) if target else None)
 
 
 def measures_section(systems: Sequence[Scores]) -> Html:
@@ -127,7 +127,7 @@ def measures_section(systems: Sequence[Scores]) -> Html:
     others = systems[1:]
     head: list[Child] = ["Measure", *(scores.system or "Value" for scores in systems)]
     head += [f"− {scores.system}" for scores in others]
-    head.append("Measured on")
+    head += ["Measured on", join(["From 0 to 100 %", strip_scale(1, lambda value: f"{100 * value:.0f}")])]
     rows = []
     for name in HEADLINE:
         metric = METRICS[name]
@@ -138,8 +138,11 @@ def measures_section(systems: Sequence[Scores]) -> Html:
         base = ", ".join(dict.fromkeys(f"{value.n:,}" for value in values))
         arrow = {"lower": "less is better", "higher": "more is better", "neither": None}[metric.better]
         title = element("span", metric.title, title=arrow)
-        rows.append(row(title, *(value_with_interval(value, metric.unit) for value in values), *changes, base))
-    return table(head, rows, caption="Every measure, whole set")
+        shown = (value_with_interval(value, metric.unit) for value in values)
+        drawn = element("td", _strip(systems, values, 1.0) if metric.unit == "%" else None, class_="drawn")
+        rows.append(row(title, *shown, *changes, base, drawn))
+    caption = "Every measure over the whole set, with 95 % intervals"
+    return table(head, rows, class_="measures", caption=caption, show_caption=False)
 
 
 def notes_section(systems: Sequence[Scores], more: Sequence[str]) -> Html | None:

@@ -2,6 +2,7 @@
 /* Draws the error browser from the JSON in the page. All text reaches the page through textContent. */
 (() => {
   const PAGE = 20;
+  const FOLD = 10;
   const LANGUAGES = { m: "ms", e: "en", z: "zh", t: "ta", p: "pt", o: "ot" };
   const LANGUAGE_NAMES = { m: "Malay", e: "English", z: "Mandarin", t: "Tamil", p: "particles" };
   const byId = (id) => document.getElementById(id);
@@ -138,21 +139,37 @@
     return node;
   }
 
+  function drawColumn(column) {
+    const cells = column.heard.map((one) => {
+      if (!one) return word(null);
+      if (one.op === "D") return make("span", "w del", "–");
+      return word(one.heard, CLASS_OF_OP[one.op]);
+    });
+    return make("span", "col", word(column.said, "said"), ...cells);
+  }
+
+  /* A long run of inserted words shows its beginning, and the rest on demand. */
+  function fold(columns) {
+    const hidden = columns.slice(FOLD);
+    const button = make("button", "rest", `+ ${hidden.length} more inserted`);
+    button.type = "button";
+    button.addEventListener("click", () => button.replaceWith(...hidden.map(drawColumn)));
+    return [...columns.slice(0, FOLD).map(drawColumn), button];
+  }
+
   function gloss(r) {
     const names = make("div", "names", ...["said", ...head.systems].map((name) => make("span", "", name)));
     const cols = make("div", r.l.includes("z") ? "cols dense" : "cols");
-    for (const column of alignColumns(r)) {
-      const cells = column.heard.map((one) => {
-        if (!one) return word(null);
-        if (one.op === "D") return make("span", "w del", "–");
-        return word(one.heard, CLASS_OF_OP[one.op]);
-      });
-      cols.append(make("span", "col", word(column.said, "said"), ...cells));
+    const columns = alignColumns(r);
+    for (let start = 0, end = 0; start < columns.length; start = end) {
+      end = start + 1;
+      while (!columns[start].said && end < columns.length && !columns[end].said) end++;
+      const run = columns.slice(start, end);
+      cols.append(...(run.length > FOLD + 4 ? fold(run) : run.map(drawColumn)));
     }
     const cut = Math.max(0, r.n - r.w.length, ...r.s.map((s) => (s && s.cut) || 0));
     if (cut) cols.append(make("span", "w ot", `… and ${cut} more`));
     const node = make("div", "gloss", names, cols);
-    node.setAttribute("aria-hidden", "true");
     return node;
   }
 
