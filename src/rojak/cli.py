@@ -106,7 +106,9 @@ def synthesize(
 
 @app.command()
 def prepare(
-    source: Annotated[Path, typer.Argument(help="Folder or manifest with recordings and transcripts.")],
+    source: Annotated[
+        str, typer.Argument(help="Folder or manifest with recordings and transcripts, or hf:OWNER/NAME; docs/data.md.")
+    ],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the prepared data.")],
     model: Annotated[
         str, typer.Option(help="Whose tokens are counted against Whisper's limit of 448.")
@@ -115,6 +117,10 @@ def prepare(
     seed: Annotated[int, typer.Option(help="Of the split, where none is given.", min=0)] = 0,
     column: Annotated[list[str] | None, typer.Option(help="Field=column, such as text=sentence; repeatable.")] = None,
     kind: Annotated[str | None, typer.Option(help="Force the kind of source.")] = None,
+    audio_root: Annotated[Path | None, typer.Option(help="Where recordings may lie; default: the corpus.")] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other setting, such as min_snr_db=5; repeatable.")
+    ] = None,
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
@@ -128,9 +134,8 @@ def prepare(
     from rojak.model.names import token_counter
 
     columns = dict(_pair(text) for text in column or [])
-    settings = load_config(
-        PrepareSettings, None, allow_bad=allow_bad, seed=seed, columns=columns, kind=kind, tokenizer=model
-    )
+    flags = {"allow_bad": allow_bad, "seed": seed, "columns": columns, "kind": kind, "audio_root": audio_root}
+    settings = load_config(PrepareSettings, None, setting or [], tokenizer=model, **flags)
     summary = run(
         source, out_dir, settings=settings, workers=workers, count_tokens=token_counter(model), show_progress=True
     )

@@ -155,6 +155,8 @@ def _swap(brings: Floats, chosen: npt.NDArray[np.int_], lacks: Floats) -> None:
         best = (-1e-9, 0, 0)
         for one, other in combinations(range(len(lacks)), 2):
             here, there = np.flatnonzero(chosen == one), np.flatnonzero(chosen == other)
+            if not len(here) or not len(there):
+                continue  # with two clips, one of three splits stays empty
             gain = brings[there][None] - brings[here][:, None]  # what `one` gains and `other` loses
             change = 2 * (gain * (gain - (lacks[one] - lacks[other]))).sum(axis=2)
             place = np.unravel_index(np.argmin(change), change.shape)

@@ -37,6 +37,13 @@ def test_speakers_are_disjoint_and_no_split_is_empty(pairs, seed):
     assert set(splits) == {"train", "validation", "test"}
 
 
+@pytest.mark.parametrize("num_clips", [1, 2])
+def test_fewer_clips_than_splits_serve_training_first(num_clips):
+    splits, notes = divide(clips(*((f"s{i}", 3.0) for i in range(num_clips))))
+    assert "train" in splits and len(set(splits)) == num_clips
+    assert "cannot be divided" in notes[0]
+
+
 def test_shares_are_of_hours():
     facts = clips(*[(f"s{i}", 1.0 + i % 7) for i in range(100)])
     hours = hours_by_split(facts, divide(facts)[0])
