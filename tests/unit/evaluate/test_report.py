@@ -12,6 +12,7 @@ import pytest
 
 from rojak.audio import decode_audio
 from rojak.errors import AudioError, InputError
+from rojak.evaluate.compare import Difference
 from rojak.evaluate.metrics import METRICS
 from rojak.evaluate.prediction import Prediction
 from rojak.evaluate.report import browser, curves, sound, write_report
@@ -145,10 +146,19 @@ def test_notes_of_the_scorer_are_shown_once_and_named_where_they_differ(tmp_path
     assert "tuned: Only tuned knows &lt;this&gt;." in page
 
 
-def test_systems_of_different_sets_are_not_passed_over(tmp_path: Path) -> None:
-    tuned, _ = two_systems()
-    other = score([row("u0", "saya nak beli dua buku lah", "x")], "base")
-    assert "their figures do not compare" in page_of(tmp_path, [tuned, other])
+def test_systems_of_different_sets_are_not_subtracted(tmp_path: Path) -> None:
+    tuned, base = two_systems()
+    assert "tuned − base" in page_of(tmp_path, [tuned, base])
+    page = page_of(tmp_path, [tuned, score([row("u0", "saya nak beli dua buku lah", "x")], "base")])
+    assert "tuned − base" not in page
+    assert "base stands beside without differences. The audio ids of base and tuned do not match: 3" in page
+
+
+def test_systems_are_compared_in_pairs(tmp_path: Path) -> None:
+    page = page_of(tmp_path, two_systems())
+    assert "Of 4 utterances tuned has fewer errors than base in 4, more in 0, as many in 0. MAPSSWE: " in page
+    wer = page[page.index('id="measures"') :]
+    assert '<span class="better" title="P(better) = 100.0 %">−33.3 ' in wer[: wer.index("</tr>", wer.index("WER"))]
 
 
 def test_numbers_carry_intervals_and_missing_ones_say_so() -> None:
@@ -158,18 +168,22 @@ def test_numbers_carry_intervals_and_missing_ones_say_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "first", "other", "text", "word"),
+    ("metric", "change", "text", "word"),
     [
-        ("wer", 0.1, 0.3, "−20.0", "better"),
-        ("wer", 0.3, 0.1, "+20.0", "worse"),
-        ("particle_f1", 0.9, 0.4, "+50.0", "better"),
+        ("wer", -0.2, "−20.0", "better"),
+        ("wer", 0.2, "+20.0", "worse"),
+        ("particle_f1", 0.5, "+50.0", "better"),
+        ("rtf", -0.012, "−0.012", "better"),
     ],
 )
-def test_differences_know_which_way_is_better(metric: str, first: float, other: float, text: str, word: str) -> None:
-    built = difference(Value(first, None, None, 9), Value(other, None, None, 9), METRICS[metric])
-    assert built is not None
+def test_differences_know_which_way_is_better(metric: str, change: float, text: str, word: str) -> None:
+    sure = Difference(0.4, 0.4 + change, change, change - 0.01, change + 0.01, 0.99, True)
+    built = str(difference(sure, METRICS[metric]))
     assert text in built
-    assert word in built
+    assert f'class="{word}"' in built
+    unsure = str(difference(replace(sure, significant=False), METRICS[metric]))
+    assert text in unsure
+    assert word not in unsure.replace("P(better)", "")
 
 
 def test_parts_with_few_utterances_are_marked_and_left_out_parts_counted() -> None:
@@ -221,7 +235,7 @@ def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None
 
 
 def test_a_panel_puts_points_where_they_belong_and_names_them() -> None:
-    x, y = Axis(0, 10, "step", str), Axis(0, 1, "WER", "{:.0%}".format)
+    x, y = Axis(0, 10, str, "step"), Axis(0, 1, "{:.0%}".format)
     drawn = panel("A <title>", [Line("l", [Point(0, 0), Point(10, 1, 0.5, 3.0)])], x, y)
     assert 'points="46.0,176.0 348.0,14.0"' in drawn
     assert "<title>A &lt;title&gt;</title>" in drawn
@@ -320,7 +334,7 @@ def test_a_system_with_another_reference_is_not_shown_beside(tmp_path: Path) -> 
     base = score([row("a", "satu tiga", "satu"), row("b", "tiga", "empat")], "base")
     page = page_of(tmp_path, [tuned, base])
     assert [found["s"][1] is None for found in data_of(page)["rows"]] == [True, False]
-    assert "In 1 places a compared system has no row, or one with another reference." in page
+    assert "Utterances without a row of a compared system, or with another reference there: 1." in page
 
 
 def test_a_large_set_keeps_its_worst_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -377,12 +391,12 @@ def test_sound_that_cannot_be_had_is_counted(tmp_path: Path, monkeypatch: pytest
         return None if audio_id == "u1" else tone(1.0)
 
     page = page_of(tmp_path, two_systems(), read_audio=read)
-    assert "The sound of 2 utterances could not be read." in page
+    assert "Utterances whose sound could not be read: 2." in page
     assert set(data_of(page, "clips")) == {"u2", "u3"}
     monkeypatch.setattr(sound, "MAX_BYTES", 10_000)
     page = page_of(tmp_path, two_systems(), read_audio=read)
     assert len(data_of(page, "clips")) == 1
-    assert "The sound of 1 utterances did not fit in the page." in page
+    assert "Utterances whose sound did not fit in the page: 1." in page
     assert data_of(page_of(tmp_path, two_systems()), "clips") == {}
 
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from rojak.evaluate.metrics import METRICS
 from rojak.evaluate.report.charts import Axis, Line, Point, legend, panel, strip, strip_scale
-from rojak.evaluate.report.figures import bar, heat, jump, metric_unit, number, row, said, table, value_with_interval
+from rojak.evaluate.report.figures import bar, heat, jump, number, row, said, table, value_with_interval
 from rojak.evaluate.report.html import Child, Html, element, join
 from rojak.evaluate.results import Cell, Scores
 from rojak.evaluate.show import SLICE_COLUMNS
 from rojak.evaluate.slices import FEW_UTTERANCES
 from rojak.evaluate.tables import NOTHING, OTHER_WORD, Confusion, Detection
+from rojak.records import LANGUAGES
 
 MAX_PARTS = 40
 """Parts of a slicing that are shown, those with most utterances; the others are counted."""
@@ -96,7 +97,8 @@ def _part(name: str, part: str, systems: Sequence[Scores], high: float) -> Html:
     ]
     title = LANGUAGE_TITLES.get(part, part) if name == "language" else part
     return row(
-        jump(title, f"{name}/{part}") if part in first.labels.get(name, {}) else title,
+        # Noise may have been measured on copies that are not among the utterances; those cannot be shown.
+        jump(title, f"{name}/{part}") if len(first.labels.get(name, {}).get(part, ())) == cell.utterances else title,
         f"{cell.utterances:,}{'*' if cell.few else ''}",
         value_with_interval(cell.metrics["wer"]),
         element("td", strip(values, high), class_="drawn"),
@@ -110,7 +112,7 @@ def _companion(cell: Cell, metric: str) -> str:
     # Where nobody switched, the F1 of switches heard by mistake is 0 however good the system is.
     if metric == "switch_f1" and not cell.counts.get("switches"):
         return "–"
-    return number(cell.metrics[metric].value, metric_unit(metric))
+    return number(cell.metrics[metric].value, METRICS[metric].unit)
 
 
 def _interval(cell: Cell) -> tuple[float | None, float | None]:
@@ -122,7 +124,7 @@ def noise_section(systems: Sequence[Scores]) -> Html | None:
     levels = list(systems[0].slices.get(NOISE_SLICE, {}))
     if len(levels) < 2:
         return None
-    x = Axis(-0.3, len(levels) - 0.7, "added noise", lambda place: levels[round(place)], ticks=range(len(levels)))
+    x = Axis(-0.3, len(levels) - 0.7, lambda place: levels[round(place)], "added noise", range(len(levels)))
     drawn = []
     for name in _NOISE_PANELS:
         lines = [Line(scores.system, _levels(scores, levels, name), style) for style, scores in enumerate(systems)]
@@ -130,7 +132,7 @@ def noise_section(systems: Sequence[Scores]) -> Html | None:
         if lines:
             tops = [point.high or point.y for line in lines for point in line.points]
             top = min(1.06 * max(tops), 1.2) if METRICS[name].better == "lower" else 1.0
-            drawn.append(panel(f"{METRICS[name].title} by noise", lines, x, Axis(0, top, "", _whole_percent)))
+            drawn.append(panel(f"{METRICS[name].title} by noise", lines, x, Axis(0, top, _whole_percent)))
     return join([legend([scores.system for scores in systems]), element("div", *drawn, class_="panels")])
 
 
@@ -189,9 +191,9 @@ def _detections(
     rows = []
     for name, first in found[0].items():
         cells: list[Child] = [jump(name, f"{jump_to}/{name}") if jump_to else name, f"{first.said:,}"]
-        for number_of, detections in enumerate(found):
+        for system, detections in enumerate(found):
             one = detections.get(name)
-            cells += [bar(one.recall if one else None, number_of), bar(one.precision if one else None, number_of)]
+            cells += [bar(one.recall if one else None, system), bar(one.precision if one else None, system)]
         rows.append(row(*cells, number(first.f1), class_="few" if first.said < FEW_UTTERANCES else None))
     caption = f"{title}: recall and precision; dimmed where said fewer than {FEW_UTTERANCES} times"
     return table(head, rows, class_="detections", caption=caption)
@@ -199,7 +201,7 @@ def _detections(
 
 def languages_section(systems: Sequence[Scores]) -> Html:
     """Lay out which language each word was heard in."""
-    order = [*(name for name in ("ms", "en", "zh", "ta")), "particle", "other", NOTHING]
+    order = [*LANGUAGES, "particle", "other", NOTHING]
     matrices = [
         _matrix(
             f"Language said (row) and heard (column), % of the row – {scores.system}", scores.language_confusion, order
@@ -229,7 +231,7 @@ def _tagger(scores: Scores) -> Html | None:
         f"Reliability of the tagger: on the {agreement.words:,} reference words whose language was given it agrees for "
         f"{number(agreement.accuracy)}."
     )
-    order = ["ms", "en", "zh", "ta", "particle", "other"]
+    order = [*LANGUAGES, "particle", "other"]
     matrix = _matrix("Language given (row) and tagged (column), % of the row", agreement.confusion, order)
     return element("details", element("summary", text), element("div", matrix, class_="tables"))
 

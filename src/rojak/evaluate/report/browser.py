@@ -54,11 +54,11 @@ def browser_data(systems: Sequence[Scores], read_audio: Callable[[str], Samples 
         score = first.utterances[index]
         beside = [by_id.get(score.prediction.audio_id) for by_id in found]
         same = [other if other and other.reference_words == score.reference_words else None for other in beside]
-        unlike += sum(other is None for other in same)
         row = json.dumps(_row(score, same, parts[index]), ensure_ascii=False, separators=(",", ":"))
         used += len(row.encode("utf-8", "replace"))
         if used > MAX_ROWS_BYTES:
             break
+        unlike += sum(other is None for other in same)
         rows.append(row)
     shown = order[: len(rows)]
     clips = Clips({}, 0, 0)
@@ -181,9 +181,9 @@ def _notes(num_rows: int, num_utterances: int, unlike: int, clips: Clips) -> lis
             "predictions.jsonl holds all."
         )
     if unlike:
-        notes.append(f"In {unlike:,} places a compared system has no row, or one with another reference.")
+        notes.append(f"Utterances without a row of a compared system, or with another reference there: {unlike:,}.")
     if clips.missing:
-        notes.append(f"The sound of {clips.missing:,} utterances could not be read.")
+        notes.append(f"Utterances whose sound could not be read: {clips.missing:,}.")
     if clips.too_big:
-        notes.append(f"The sound of {clips.too_big:,} utterances did not fit in the page.")
+        notes.append(f"Utterances whose sound did not fit in the page: {clips.too_big:,}.")
     return notes

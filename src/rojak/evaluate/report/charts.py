@@ -41,12 +41,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its range, what its ticks say, and its name; `ticks` None asks for round numbers."""
+    """An axis: its range, how its values are written, its name; `ticks` None asks for round numbers."""
 
     low: float
     high: float
-    label: str
     write: Callable[[float], str]
+    label: str = ""
     ticks: Sequence[float] | None = None
 
     def marks(self, count: int) -> Sequence[float]:

@@ -35,7 +35,7 @@ def curves_section(run_log: Path | None) -> Html:
         return element("p", "No log of a training run was given.", class_="none")
     bands = stage_bands([*train, *checks])
     steps = [float(row["step"]) for row in (*train, *checks)]
-    x = Axis(0, max(steps), "step", lambda step: f"{step:,.0f}")
+    x = Axis(0, max(steps), lambda step: f"{step:,.0f}", "step")
     drawn = [
         _loss_panel(train, x, bands),
         _validation_panel(checks, x, bands),
@@ -82,7 +82,7 @@ def _loss_panel(train: Sequence[Mapping[str, Any]], x: Axis, bands: Sequence[Ban
     loss = points(train, "loss")
     if not loss:
         return None
-    y = Axis(0, _HEADROOM * max(p.y for p in loss), "loss", lambda value: f"{value:.3g}")
+    y = Axis(0, _HEADROOM * max(p.y for p in loss), lambda value: f"{value:.3g}")
     if len(loss) < _SMOOTH_FROM:
         return panel("Training loss", [Line("loss", loss, marked=False)], x, y, bands)
     lines = [Line("loss", loss, marked=False, faint=True), Line("loss, smoothed", smooth(loss), marked=False)]
@@ -94,14 +94,14 @@ def _validation_panel(checks: Sequence[Mapping[str, Any]], x: Axis, bands: Seque
     if not wer:
         return None
     high = min(_HEADROOM * max(p.y for p in wer), _WER_CEILING)
-    return panel("Validation WER", [Line("WER", wer)], x, Axis(0, high or 1, "WER", number), bands)
+    return panel("Validation WER", [Line("WER", wer)], x, Axis(0, high or 1, number), bands)
 
 
 def _rate_panel(train: Sequence[Mapping[str, Any]], x: Axis, bands: Sequence[Band]) -> Html | None:
     rate = points(train, "learning_rate")
     if not rate:
         return None
-    y = Axis(0, _HEADROOM * max(p.y for p in rate) or 1, "learning rate", lambda value: f"{value:g}")
+    y = Axis(0, _HEADROOM * max(p.y for p in rate) or 1, lambda value: f"{value:g}")
     return panel("Learning rate", [Line("learning rate", rate, marked=False)], x, y, bands)
 
 
@@ -116,7 +116,8 @@ def _describe(train: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, 
     speeds = sorted(p.y for p in points(train, "audio_s_per_s"))
     if speeds:
         parts.append(f"median speed {speeds[len(speeds) // 2]:,.0f} seconds of audio a second")
-    return "; ".join(parts) + "." if parts else ""
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:] + "." if parts else ""
 
 
 def _is_number(value: Any) -> bool:

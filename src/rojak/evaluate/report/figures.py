@@ -1,12 +1,14 @@
 """How numbers look in the page's tables: cells with intervals, differences, bars, heat."""
 
-from rojak.evaluate.metrics import METRICS, Metric
+from rojak.evaluate.compare import Difference
+from rojak.evaluate.metrics import Metric
 from rojak.evaluate.report.charts import NUM_STYLES
 from rojak.evaluate.report.html import Child, Html, element, join
 from rojak.evaluate.results import Value
 from rojak.evaluate.show import format_number, format_value
 
 NO_BREAK = "\u00a0"
+MINUS = "−"
 
 
 def number(value: float | None, unit: str = "%") -> str:
@@ -30,16 +32,20 @@ def value_with_interval(value: Value, unit: str = "%") -> Html:
     return join([element("b", number(value.value, unit)), " ", element("span", interval, class_="interval")])
 
 
-def difference(first: Value, other: Value, metric: Metric) -> Html | None:
-    """Write by how much the first system differs from another one, and whether that is better."""
-    if first.value is None or other.value is None:
+def difference(found: Difference, metric: Metric) -> Html | None:
+    """Write by how much a system differs from another one, coloured as better or worse where that is sure."""
+    if found.difference is None:
         return None
-    change = first.value - other.value
-    text = f"{100 * change:+.1f}" if metric.unit == "%" else f"{change:+.3g}"
-    better = metric.better != "neither" and change != 0 and (change < 0) == (metric.better == "lower")
-    worse = metric.better != "neither" and change != 0 and not better
-    word = "better" if better else "worse" if worse else None
-    return element("span", text.replace("-", "−"), class_=word, title=word)
+    scale, digits = (100, "+.1f") if metric.unit == "%" else (1, "+.3g")
+    text = join([f"{scale * found.difference:{digits}}".replace("-", MINUS)])
+    if found.low is not None and found.high is not None:
+        ends = f"[{scale * found.low:{digits}}, {scale * found.high:{digits}}]".replace("-", MINUS)
+        text = join([text, " ", element("span", ends.replace(" ", NO_BREAK), class_="interval")])
+    if metric.better == "neither":
+        return element("span", text)
+    better = (found.difference < 0) == (metric.better == "lower")
+    sure = f"P(better) = {100 * found.p_better:.1f} %" if found.p_better is not None else None
+    return element("span", text, class_=("better" if better else "worse") if found.significant else None, title=sure)
 
 
 def row(*cells: Child, class_: str | None = None) -> Html:
@@ -86,8 +92,3 @@ def heat(count: int, whole: int, says: str, *, right: bool) -> Html:
 def jump(text: str, where: str) -> Html:
     """Mark a text that leads to the utterances behind it; `where` is `slicing/part` or `particle/form`."""
     return element("span", text, data_jump=where)
-
-
-def metric_unit(name: str) -> str:
-    """Give the unit a measure is printed in."""
-    return METRICS[name].unit

@@ -53,7 +53,7 @@ def write_report(
     """
     if not systems:
         raise InputError("There are no results to report; give the scores of at least one system.")
-    title = title or f"How {systems[0].settings.get('model') or systems[0].system or 'the model'} did"
+    title = title or f"Evaluation of {systems[0].settings.get('model') or systems[0].system or 'a model'}"
     date = date or datetime.datetime.now().astimezone().date().isoformat()
     path = out_dir / REPORT_NAME
     page = build_page(systems, title, date, run_log, read_audio)
@@ -99,14 +99,11 @@ def build_page(
 
 def _sections(systems: Sequence[Scores], browser: BrowserData, run_log: Path | None) -> list[tuple[str, str, Html]]:
     """Give (anchor, heading, content) in the order of the page; a section without content is left out."""
-    sizes = {scores.overall.utterances for scores in systems}
-    notes = list(browser.notes)
-    if len(sizes) > 1:
-        notes.insert(0, "The systems were scored on different numbers of utterances; their figures do not compare.")
-    targets = join([summary.targets_section(systems), summary.notes_section(systems, notes)])
+    comparisons, notes = summary.compare_first(systems)
+    targets = join([summary.targets_section(systems), summary.notes_section(systems, [*notes, *browser.notes])])
     found: list[tuple[str, str, Child]] = [
         ("targets", "Targets", targets),
-        ("measures", "Measures", summary.measures_section(systems)),
+        ("measures", "Measures", summary.measures_section(systems, comparisons)),
         ("learning", "Learning", curves_section(run_log)),
         ("slices", "Slices", breakdown.slices_section(systems)),
         ("noise", "Noise", breakdown.noise_section(systems)),

@@ -1,17 +1,21 @@
 """The top of the page: what was measured, the targets, every measure, and what a reader must know."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rojak import __version__
+from rojak.errors import InputError
+from rojak.evaluate.compare import Comparison, compare
 from rojak.evaluate.metrics import METRICS
 from rojak.evaluate.report.charts import legend, strip, strip_scale
 from rojak.evaluate.report.figures import NO_BREAK, difference, number, row, said, table, value_with_interval
 from rojak.evaluate.report.html import Child, Html, element, join
 from rojak.evaluate.results import Scores, Value
-from rojak.evaluate.show import HEADLINE
+from rojak.evaluate.show import HEADLINE, describe_mapsswe
 from rojak.evaluate.targets import TARGETS, Target, TargetResult, check_targets
 
+_RESAMPLES = 10_000
 _MARKS = {"PASS": "✓", "FAIL": "✗", "not measured": "–"}
 _CLASSES = {"PASS": "pass", "FAIL": "fail", "not measured": "unmeasured"}
 
@@ -122,11 +126,23 @@ def _strip(systems: Sequence[Scores], values: Sequence[Value], high: float, targ
     return strip(drawn, high, limit=(target.limit, target.side) if target else None)
 
 
-def measures_section(systems: Sequence[Scores]) -> Html:
+def compare_first(systems: Sequence[Scores]) -> tuple[list[Comparison], list[str]]:
+    """Hold the first system against each other one; gives notes on those it cannot be held against."""
+    first = replace(systems[0], labels={})  # The whole set only; slices are `rojak compare`'s.
+    comparisons, notes = [], []
+    for other in systems[1:]:
+        try:
+            resamples = _RESAMPLES if first.overall.resampled else 0
+            comparisons += compare([replace(other, labels={}), first], resamples)
+        except InputError as error:
+            notes.append(f"{other.system} stands beside without differences. {error}")
+    return comparisons, notes
+
+
+def measures_section(systems: Sequence[Scores], comparisons: Sequence[Comparison]) -> Html:
     """Lay out every headline measure of the whole set, and how the first system differs from the others."""
-    others = systems[1:]
     head: list[Child] = ["Measure", *(scores.system or "Value" for scores in systems)]
-    head += [f"− {scores.system}" for scores in others]
+    head += [f"{found.second} − {found.first}" for found in comparisons]
     head += ["Measured on", join(["From 0 to 100 %", strip_scale(1, lambda value: f"{100 * value:.0f}")])]
     rows = []
     for name in HEADLINE:
@@ -134,7 +150,7 @@ def measures_section(systems: Sequence[Scores]) -> Html:
         values = [scores.overall.metrics[name] for scores in systems]
         if all(value.value is None for value in values):
             continue
-        changes = [difference(values[0], value, metric) for value in values[1:]]
+        changes = [difference(found.overall.metrics[name], metric) for found in comparisons]
         base = ", ".join(dict.fromkeys(f"{value.n:,}" for value in values))
         arrow = {"lower": "less is better", "higher": "more is better", "neither": None}[metric.better]
         title = element("span", metric.title, title=arrow)
@@ -142,7 +158,17 @@ def measures_section(systems: Sequence[Scores]) -> Html:
         drawn = element("td", _strip(systems, values, 1.0) if metric.unit == "%" else None, class_="drawn")
         rows.append(row(title, *shown, *changes, base, drawn))
     caption = "Every measure over the whole set, with 95 % intervals"
-    return table(head, rows, class_="measures", caption=caption, show_caption=False)
+    said_of = (_describe_comparison(found) for found in comparisons)
+    return join([table(head, rows, class_="measures", caption=caption, show_caption=False), *said_of])
+
+
+def _describe_comparison(found: Comparison) -> Html:
+    text = (
+        f"Of {found.overall.utterances:,} utterances {found.second} has fewer errors than {found.first} in "
+        f"{len(found.better):,}, more in {len(found.worse):,}, as many in {found.same:,}. "
+        f"{describe_mapsswe(found.overall)}. Differences are coloured where their interval leaves 0 out."
+    )
+    return element("p", text, class_="small")
 
 
 def notes_section(systems: Sequence[Scores], more: Sequence[str]) -> Html | None:
