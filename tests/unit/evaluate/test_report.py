@@ -29,6 +29,7 @@ SETTINGS: dict[str, Any] = {
     "base": "rojak-micro",
     "parameters_m": 9.4,
     "data": "prepared",
+    "training_hours": 0.5,
     "decode": {"context": "trim", "beam_size": 1, "timestamps": False, "temperature": None},
 }
 
@@ -122,7 +123,7 @@ def test_settings_are_told_in_two_lines() -> None:
 
 def test_targets_stand_beside_each_other_with_verdicts() -> None:
     systems = two_systems()
-    assert verdict(systems) == "tuned meets 5 of the 5 targets measured; base meets 2."
+    assert verdict(systems) == "tuned meets 6 of the 6 targets measured; base meets 2."
     shown = str(targets_section(systems))
     noisy = shown[shown.index("WER at 10–15 dB") :]
     first_row = noisy[: noisy.index("</tr>")]

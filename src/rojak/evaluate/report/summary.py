@@ -13,7 +13,7 @@ from rojak.evaluate.report.figures import NO_BREAK, difference, number, row, sai
 from rojak.evaluate.report.html import Child, Html, element, join
 from rojak.evaluate.results import Scores, Value
 from rojak.evaluate.show import HEADLINE, describe_mapsswe
-from rojak.evaluate.targets import TARGETS, Target, TargetResult, check_targets
+from rojak.evaluate.targets import TARGETS, TRAINING_HOURS, Target, TargetResult, check_targets
 
 _RESAMPLES = 10_000
 _MARKS = {"PASS": "✓", "FAIL": "✗", "not measured": "–"}
@@ -33,7 +33,7 @@ def describe(systems: Sequence[Scores], date: str) -> tuple[str, str]:
     data += [f"{_describe_seconds(cell.audio_s)} of audio"] if cell.audio_s else []
     where = first.settings.get("data")
     about = f"{models}. Data: {f'{where}, ' if where else ''}{', '.join(data)}."
-    known = {"model", "base", "parameters_m", "data"}
+    known = {"model", "base", "parameters_m", "data", TRAINING_HOURS}
     rest = list(_flatten({key: value for key, value in first.settings.items() if key not in known}))
     how = f"Decoding: {', '.join(rest)}. " if rest else ""
     return about, f"{date}. {how}Normaliser: {first.normalizer}. Rojak {__version__}."
