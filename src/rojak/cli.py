@@ -152,6 +152,32 @@ def prepare(
         out.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
+@app.command()
+def inspect(
+    data: Annotated[Path, typer.Argument(help="Folder written by `rojak prepare`.")],
+    source: Annotated[str | None, typer.Option(help="The corpus it was made of, to hear refused clips.")] = None,
+    page: Annotated[Path | None, typer.Option("--out", help="The page; default: DATA/inspect.html.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look prepared data over: suspicious and refused clips with players, hours, histograms, particles, switches.
+
+    Example: `rojak inspect data --source my-recordings`
+    """
+    from rojak.evaluate.inspect import inspect as run
+    from rojak.evaluate.inspect import recorded_counter, survey_document
+
+    survey, path = run(data, page, source=source, count_tokens=recorded_counter(data))
+    if as_json:
+        _print_json(survey_document(survey))
+        return
+    out.print(
+        f"{survey.clips} clips, {survey.hours:.2f} h; {len(survey.refusals)} refused, {len(survey.suspicious)} "
+        f"suspicious. Page: {path}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def _underscored(token: str) -> str:
     """Let a training flag be written as in scripts (--batch_size) or with dashes (--batch-size)."""
     return token.replace("-", "_")

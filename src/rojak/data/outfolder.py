@@ -17,7 +17,7 @@ from rojak.runs import explain_os_error, sync_directory
 REFUSED_FILE = "quarantine-refused.jsonl"
 """The quarantine of a run that stopped, beside the data of an earlier run that did not."""
 
-OWN_NAMES = frozenset({"data", "quarantine.jsonl", "stats.json", "README.md", REFUSED_FILE})
+OWN_NAMES = frozenset({"data", "quarantine.jsonl", "stats.json", "README.md", "inspect.html", REFUSED_FILE})
 
 
 def check_out_dir(source: str | Path, out_dir: Path) -> None:
