@@ -118,6 +118,9 @@ def prepare(
     column: Annotated[list[str] | None, typer.Option(help="Field=column, such as text=sentence; repeatable.")] = None,
     kind: Annotated[str | None, typer.Option(help="Force the kind of source.")] = None,
     audio_root: Annotated[Path | None, typer.Option(help="Where recordings may lie; default: the corpus.")] = None,
+    split_long: Annotated[
+        bool | None, typer.Option("--split-long", help="Cut recordings over 30 s at word times or pauses.")
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Any other setting, such as min_snr_db=5; repeatable.")
     ] = None,
@@ -135,7 +138,7 @@ def prepare(
 
     columns = dict(_pair(text) for text in column or [])
     flags = {"allow_bad": allow_bad, "seed": seed, "columns": columns, "kind": kind, "audio_root": audio_root}
-    settings = load_config(PrepareSettings, None, setting or [], tokenizer=model, **flags)
+    settings = load_config(PrepareSettings, None, setting or [], tokenizer=model, split_long=split_long, **flags)
     summary = run(
         source, out_dir, settings=settings, workers=workers, count_tokens=token_counter(model), show_progress=True
     )

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -72,13 +73,13 @@ def prepare_block(block: Block) -> BlockResult:
     clips: list[Clip] = []
     refusals: list[Refusal] = []
     for item in block.items:
-        result = prepare_clip(item, block.settings)
-        if isinstance(result, Clip):
-            clips.append(result)
-        else:
-            refusals.append(result)
+        for result in prepare_clip(item, block.settings):
+            if isinstance(result, Clip):
+                clips.append(result)
+            else:
+                refusals.append(result)
     write_table(rows_to_table(clips), block.path)
-    done = BlockResult(block.path, [_facts(clip) for clip in clips], refusals, len(block.items))
+    done = BlockResult(block.path, [_facts(clip, block.settings) for clip in clips], refusals, len(block.items))
     _write_result(block, done)
     return done
 
@@ -104,7 +105,7 @@ def _read_result(block: Block) -> BlockResult | None:
             return None
         facts = []
         for fields in note["facts"]:
-            hashes = {name: bytes.fromhex(fields.pop(name)) for name in ("sound_hash", "sentence_hash")}
+            hashes: dict[str, Any] = {name: bytes.fromhex(fields.pop(name)) for name in ("sound_hash", "sentence_hash")}
             facts.append(ClipFacts(**fields, **hashes))
         refusals = [Refusal(**fields) for fields in note["refusals"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -112,14 +113,14 @@ def _read_result(block: Block) -> BlockResult | None:
     return BlockResult(block.path, facts, refusals, len(block.items), resumed=True)
 
 
-def _facts(clip: Clip) -> ClipFacts:
+def _facts(clip: Clip, settings: PrepareSettings) -> ClipFacts:
     record = clip.record
     extra = record.model_extra or {}
     sentence = hashlib.blake2b(normalize(record.text).encode(), digest_size=8).digest()
     return ClipFacts(
         audio_id=record.audio_id,
         duration=record.duration,
-        speaker_id=record.speaker_id,
+        speaker_id=record.speaker_id or extra.get("cut_from"),  # pieces of one recording stay in one split
         language=record.language,
         quality_score=record.quality_score,
         split=record.split,
@@ -129,6 +130,7 @@ def _facts(clip: Clip) -> ClipFacts:
         sentence_hash=sentence,
         audio_filepath=record.audio_filepath,
         where=clip.where,
+        text=record.text if settings.split_long else "",
     )
 
 

@@ -5,13 +5,23 @@ Reads recordings, writes nothing. Imports no torch.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from rojak.audio import Waveform, decode_audio, encode_flac, estimate_snr, is_prepared_flac, read_audio_bytes, to_pcm16
+from rojak.audio import (
+    SAMPLE_RATE,
+    Waveform,
+    decode_audio,
+    encode_flac,
+    estimate_snr,
+    is_prepared_flac,
+    read_audio_bytes,
+    to_pcm16,
+)
 from rojak.data.annotate import annotate
 from rojak.data.checks import Fault, check_length, check_script, check_sound, check_speaking_rate, check_text
 from rojak.data.items import SourceItem
+from rojak.data.longclips import Piece, cut_long
 from rojak.data.settings import PrepareSettings
 from rojak.errors import AudioError, ManifestError
 from rojak.records import Utterance
@@ -38,38 +48,57 @@ class Clip:
     where: str
 
 
-def prepare_clip(item: SourceItem, settings: PrepareSettings) -> Clip | Refusal:
-    """Check, decode, resample and encode one recording.
+def prepare_clip(item: SourceItem, settings: PrepareSettings) -> list[Clip | Refusal]:
+    """Check, decode, resample and encode one recording: one clip or refusal, or one for each piece of a long one.
 
     Raises:
         OSError: The machine failed (disk, memory), which is not the clip's fault.
     """
-    result = _prepare(item, settings)
-    if isinstance(result, Clip):
-        return result
-    path = item.fields.get("audio_filepath")
-    shown = path if isinstance(path, str) else None
-    return Refusal(item.fields["audio_id"], shown, result.reason, result.detail, item.where)
-
-
-def _prepare(item: SourceItem, settings: PrepareSettings) -> Clip | Fault:
     text = item.fields.get("text")
     if fault := item.fault or check_text(text) or check_script(str(text), settings):
-        return fault
+        return [_refuse(item, fault)]
     decoded = _decode(item, settings)
     if isinstance(decoded, Fault):
-        return decoded
+        return [_refuse(item, decoded)]
     data, waveform = decoded
     if fault := check_length(waveform, item.fields.get("duration"), settings):
-        return fault
+        return [_refuse(item, fault)]
+    if waveform.duration_s <= settings.max_duration_s:
+        return [_judge(item, data, waveform, settings)]
+    pieces = cut_long(item.fields, waveform.samples, settings.max_duration_s)
+    if isinstance(pieces, Fault):
+        return [_refuse(item, pieces)]
+    return [_judge(*_cut_out(item, piece, waveform), settings) for piece in pieces]
+
+
+def _cut_out(item: SourceItem, piece: Piece, waveform: Waveform) -> tuple[SourceItem, None, Waveform]:
+    first, last = round(piece.start_s * SAMPLE_RATE), round(piece.end_s * SAMPLE_RATE)
+    return replace(item, fields=piece.fields), None, replace(waveform, samples=waveform.samples[first:last])
+
+
+def _refuse(item: SourceItem, fault: Fault) -> Refusal:
+    path = item.fields.get("audio_filepath")
+    shown = path if isinstance(path, str) else None
+    return Refusal(item.fields["audio_id"], shown, fault.reason, fault.detail, item.where)
+
+
+def _judge(item: SourceItem, data: bytes | None, waveform: Waveform, settings: PrepareSettings) -> Clip | Refusal:
+    """Make the record and hold sound and text to the thresholds.
+
+    Args:
+        item: A whole recording or a piece, with the fields of its record.
+        data: The bytes of its file, which are kept when they are prepared FLAC already; None for a piece.
+        waveform: Its sound.
+        settings: The thresholds.
+    """
     try:
         record = _record(item, waveform, settings)
     except ManifestError as error:
-        return Fault("bad_record", str(error).removeprefix(f"{item.where}: "))
+        return _refuse(item, Fault("bad_record", str(error).removeprefix(f"{item.where}: ")))
     is_estimate = item.fields.get("snr_db") is None
-    fault = check_sound(waveform, record.snr_db, settings, is_estimate=is_estimate)
+    fault = check_text(record.text) or check_sound(waveform, record.snr_db, settings, is_estimate=is_estimate)
     if fault := fault or check_speaking_rate(record.text, record.duration, settings):
-        return fault
+        return _refuse(item, fault)
     samples = waveform.samples
     flac = data if data and is_prepared_flac(data, len(samples)) else encode_flac(samples)
     sound_hash = hashlib.blake2b(to_pcm16(samples).tobytes(), digest_size=8).digest()
@@ -88,9 +117,8 @@ def _decode(item: SourceItem, settings: PrepareSettings) -> tuple[bytes | None, 
             source = data = source if isinstance(source, bytes) else read_audio_bytes(source)
             if not data:
                 return Fault("empty_file", "The file has 0 bytes.")
-        waveform = decode_audio(
-            source, max_seconds=settings.max_duration_s, start_s=item.start_s, length_s=item.length_s, name=name
-        )
+        max_s = settings.max_long_s if settings.split_long else settings.max_duration_s
+        waveform = decode_audio(source, max_seconds=max_s, start_s=item.start_s, length_s=item.length_s, name=name)
     except AudioError as error:
         return Fault("undecodable", str(error))
     except PermissionError:

@@ -105,7 +105,7 @@ def finish_item(raw: RawItem, renaming: Renaming, root: Path) -> SourceItem:
         fault = Fault("bad_record", "Holds text that is not Unicode (half a surrogate pair).")
         return SourceItem({"audio_id": where}, where, fault=fault)
     fields = renaming.apply(raw.fields)
-    name = fields.get("audio_filepath")
+    name: Any = fields.get("audio_filepath")
     named = isinstance(name, str) and name != ""
     fallback_id = os.path.splitext(name)[0].removeprefix("./") if named else raw.where  # noqa: PTH122 - any string
     has_id = fields.get("audio_id") not in (None, "")

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rojak import __version__
 from rojak.data.blocks import BLOCK_CLIPS, Block, BlockResult, make_blocks, run_blocks
 from rojak.data.card import corpus_stats, count_reasons, dataset_card
+from rojak.data.checks import check_num_tokens
 from rojak.data.clips import Refusal
 from rojak.data.outfolder import REFUSED_FILE, check_out_dir, put_in_place, work_folder
 from rojak.data.settings import PrepareSettings
@@ -100,13 +101,14 @@ def prepare(
     if earlier and earlier["fingerprint"] == surveyed.fingerprint:
         return _summary(out_dir, earlier, unchanged=True)
     with work_folder(out_dir) as partial:
-        items = checked_items(corpus.read(), count_tokens, settings)
+        # Where long recordings are cut, the tokens of the pieces count, and they are known later.
+        items = checked_items(corpus.read(), None if settings.split_long else count_tokens, settings)
         blocks = make_blocks(items, partial / "blocks", settings)
         if workers is None:
             workers = min(os.cpu_count() or 1, -(-surveyed.num_items // BLOCK_CLIPS))
         results = _run(blocks, workers, f"prepare ({corpus.kind})", surveyed.num_items, show_progress)
-        stats, refusals, splits = _judge(results, settings)
-        _check_share(out_dir, refusals, surveyed.num_items, settings)
+        stats, refusals, splits = _judge(results, settings, count_tokens)
+        _check_share(out_dir, refusals, stats["clips"] + len(refusals), settings)
         files = _write_shards(partial, results, splits)
         stats |= {
             "files": files,
@@ -141,16 +143,23 @@ def _run(blocks: Iterator[Block], workers: int, title: str, num_items: int, show
 
 
 def _judge(
-    results: Sequence[BlockResult], settings: PrepareSettings
+    results: Sequence[BlockResult], settings: PrepareSettings, count_tokens: CountTokens | None
 ) -> tuple[dict[str, Any], list[Refusal], list[Split | None]]:
-    """Decide what only the whole corpus shows: duplicates and splits. None is the split of a refused clip."""
+    """Decide what only the whole corpus shows: duplicates and splits, and the tokens of pieces.
+
+    The split of a refused clip is None.
+    """
     facts = [clip for result in results for clip in result.facts]
-    duplicates = find_duplicates(facts) if settings.refuse_duplicates else {}
+    faults = find_duplicates(facts) if settings.refuse_duplicates else {}
+    if settings.split_long and count_tokens:
+        for index, clip in enumerate(facts):
+            if fault := check_num_tokens(count_tokens(clip.text), settings):
+                faults[index] = fault
     refusals = [refusal for result in results for refusal in result.refusals]
-    for index, fault in sorted(duplicates.items()):
+    for index, fault in sorted(faults.items()):
         clip = facts[index]
         refusals.append(Refusal(clip.audio_id, clip.audio_filepath, fault.reason, fault.detail, clip.where))
-    kept = [index not in duplicates for index in range(len(facts))]
+    kept = [index not in faults for index in range(len(facts))]
     facts = list(compress(facts, kept))
     found, notes = assign_splits(
         facts, validation_share=settings.validation_share, test_share=settings.test_share, seed=settings.seed

@@ -27,6 +27,10 @@ class PrepareSettings(BaseModel):
 
     min_duration_s: float = Field(default=0.2, gt=0)
     max_duration_s: float = Field(default=30.0, gt=0, le=30.0, description="Whisper's window is 30 s.")
+    split_long: bool = Field(
+        default=False, description="Cut longer recordings at word times or pauses instead of refusing them."
+    )
+    max_long_s: float = Field(default=600.0, gt=0, le=1800, description="Longest recording that is cut.")
     max_duration_error: float = Field(
         default=0.1, gt=0, description="Share (and at least 0.3 s) by which the corpus's duration may be wrong."
     )

@@ -22,7 +22,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class ClipFacts:
-    """What duplicates, splits and statistics need to know of a clip; small, because one is kept for every clip."""
+    """What duplicates, splits and statistics need to know of a clip; small, because one is kept for every clip.
+
+    `text` is kept only where long recordings are cut, to count the label tokens of the pieces.
+    """
 
     audio_id: str
     duration: float
@@ -36,6 +39,7 @@ class ClipFacts:
     sentence_hash: bytes = b""
     audio_filepath: str = ""
     where: str = ""
+    text: str = ""
 
 
 def find_duplicates(clips: Sequence[ClipFacts]) -> dict[int, Fault]:

@@ -71,7 +71,7 @@ def test_any_fields_become_a_clip_or_a_named_refusal(tmp_path, fields):
     (tmp_path / "a.flac").write_bytes(ENCODED["FLAC"])
     for path in (fields, {**fields, "audio_filepath": "a.flac", "text": "makan lah", "offset": None}):
         item = finish_item(RawItem(path, "here", tmp_path), Renaming(), tmp_path)
-        result = prepare_clip(item, SETTINGS)
+        (result,) = prepare_clip(item, SETTINGS)
         if isinstance(result, Clip):
             assert len(rows_to_table([result])) == 1
         else:
