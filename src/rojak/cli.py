@@ -250,6 +250,7 @@ def evaluate(
     base: Annotated[bool, typer.Option(help="Evaluate the base model too.")] = True,
     audio: Annotated[bool, typer.Option(help="Put the worst clips' sound into the report.")] = True,
     max_utterances: Annotated[int | None, typer.Option(help="Take so many, spread evenly.", min=1)] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest transcript of a window.", min=1)] = 224,
     as_json: Json = False,
 ) -> None:
     """Decode, score against the targets, and write metrics.json, predictions.jsonl and report.html.
@@ -264,7 +265,9 @@ def evaluate(
     _one_of("--context", context, ("full", "trim"))
     options = EvaluateOptions(
         splits=parse_splits(split),
-        decode=DecodeOptions(context="trim" if context == "trim" else "full", language=language),
+        decode=DecodeOptions(
+            context="trim" if context == "trim" else "full", language=language, max_new_tokens=max_new_tokens
+        ),
         snr_ranges=parse_snr_ranges(snr),
         with_base=base,
         max_utterances=max_utterances,

@@ -34,7 +34,7 @@ SETTINGS = {
         {"name": "clean", "mixture": [{"select": "added_snr_db == none"}], "max_steps": 3},
         {"name": "noisy", "max_steps": 3, "augment": {"noise_share": 0.5, "speed": [0.9, 1.1], "time_masks": 1}},
     ],
-    "validation": {"every_steps": 2, "max_utterances": 4},
+    "validation": {"every_steps": 2, "max_utterances": 4, "max_new_tokens": 8},
     "checkpoint_every_steps": 1,
     "log_every_steps": 1,
     "tensorboard": False,
@@ -225,7 +225,11 @@ def test_weights_of_another_adapter_are_refused(whole_run: Path, tiny_dir: Path,
 
 def test_full_fine_tuning_learns(tiny_dir: Path, data_dir: Path, tmp_path: Path) -> None:
     stages = [{"name": "all", "max_steps": 30}]
-    changes = {"adapter": "none", "stages": stages, "validation": {"every_steps": 30, "max_utterances": 4}}
+    changes = {
+        "adapter": "none",
+        "stages": stages,
+        "validation": {"every_steps": 30, "max_utterances": 4, "max_new_tokens": 8},
+    }
     train(config(tiny_dir, data_dir, tmp_path / "run", windows={"mode": "trim"}, learning_rate=5e-3, **changes))
     losses = [row["loss"] for row in read_jsonl(tmp_path / "run" / "log.jsonl") if row["event"] == "train"]
     assert sum(losses[-3:]) / 3 < 0.8 * losses[0]

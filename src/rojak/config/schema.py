@@ -93,6 +93,7 @@ class ValidationConfig(Section):
     metric: Literal["wer", "cer", "ser", "pier", "language_accuracy", "switch_f1", "particle_recall", "particle_f1"] = (
         Field(default="wer", description="What the best checkpoint is best at.")
     )
+    max_new_tokens: int = Field(default=224, gt=0, description="Longest transcript; OpenAI's limit for a window.")
     keep_best: int = Field(default=3, ge=1, description="Checkpoints kept by the metric, beside the newest.")
     context: Literal["full", "trim"] | None = Field(
         default=None, description="Encoder context; default: trim when the windows train it, else full."

@@ -42,6 +42,7 @@ class Dataset:
     """
 
     def __init__(self, prepared_dir: Path, splits: Sequence[Split]) -> None:
+        self.prepared_dir, self.splits = prepared_dir, tuple(splits)
         self._parts = [PreparedSplit(prepared_dir, split) for split in splits]
         self._places = [(part, row) for part in self._parts for row in range(len(part))]
         self.utterances: list[Utterance] = [record for part in self._parts for record in part.records()]

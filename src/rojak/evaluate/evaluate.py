@@ -163,6 +163,8 @@ def _evaluate_one(
     settings = {
         "model": name,
         "base": base_name(name),
+        "data": str(data.prepared_dir),
+        "splits": list(data.splits),
         "parameters_m": _millions(whisper),
         "decode": asdict(options.decode),
     }
@@ -194,7 +196,8 @@ def _spread(count: int, wanted: int | None) -> list[int]:
 
 
 def _millions(whisper: Whisper) -> float:
-    return round(sum(parameter.numel() for parameter in whisper.network.parameters()) / 1e6, 2)
+    count: int = sum(parameter.numel() for parameter in whisper.network.parameters())
+    return round(count / 1e6, 2)
 
 
 def _progress(label: str) -> Progress:

@@ -59,9 +59,9 @@ def predict(
         row = utterance.model_dump(exclude=_CARRIED, exclude_none=True)
         row |= {"reference": utterance.text, "hypothesis": result.text, "decode_s": result.decode_s}
         row |= {"prompt_language": result.language, "context": options.context}
-        if index in levels:
+        if snr_range is not None:
             row["added_snr_db"] = row["snr_db"] = levels[index]
-            row["audio_id"] = f"{utterance.audio_id}@{levels[index]:.1f}dB"
+            row["audio_id"] = f"{utterance.audio_id}@{snr_range[0]:g}-{snr_range[1]:g}dB"
         rows.append(Prediction.from_dict(row, f"utterance {utterance.audio_id}"))
     return rows
 
