@@ -121,6 +121,9 @@ def prepare(
     split_long: Annotated[
         bool | None, typer.Option("--split-long", help="Cut recordings over 30 s at word times or pauses.")
     ] = None,
+    audit_with: Annotated[
+        str | None, typer.Option(help="Model that hears every clip; transcripts far from it are refused.")
+    ] = None,
     setting: Annotated[
         list[str] | None, typer.Option("--set", help="Any other setting, such as min_snr_db=5; repeatable.")
     ] = None,
@@ -142,6 +145,10 @@ def prepare(
     summary = run(
         source, out_dir, settings=settings, workers=workers, count_tokens=token_counter(model), show_progress=True
     )
+    if audit_with is not None:
+        from rojak.evaluate.audit import audit_summary
+
+        summary = audit_summary(summary, audit_with, settings)
     if as_json:
         _print_json(_plain(summary))
         return

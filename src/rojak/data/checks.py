@@ -37,6 +37,7 @@ REASONS = {
     "too_slow": "fewer syllables a second than min_syllables_per_s: the transcript lacks words",
     "too_fast": "more syllables a second than max_syllables_per_s: the transcript belongs to another clip",
     "too_many_tokens": "the transcript has more tokens than the decoder holds",
+    "unlike_model": "the transcript is far from what the model of --audit-with hears, see max_audit_wer",
     "duplicate_audio": "the same sound was there before",
     "audio_in_two_splits": "the same sound is in validation or test too",
     "sentence_in_two_splits": "the same speaker says the same sentence in validation or test too",

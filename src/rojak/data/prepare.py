@@ -30,7 +30,7 @@ from rojak.data.shards import SCHEMA, ShardWriter
 from rojak.data.sources import open_source
 from rojak.data.split import assign_splits, find_duplicates
 from rojak.data.survey import CountTokens, checked_items, survey
-from rojak.errors import DataQualityError
+from rojak.errors import DataQualityError, InputError
 from rojak.records import SPLITS, Split
 
 TOLERATED_CLIPS = 2
@@ -238,6 +238,18 @@ def _read_stats(out_dir: Path) -> dict[str, Any] | None:
         return stats if whole and isinstance(stats["fingerprint"], dict) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def read_summary(out_dir: Path) -> PrepareSummary:
+    """Sum up data that was prepared before.
+
+    Raises:
+        InputError: The folder is no prepared data, or not whole.
+    """
+    stats = _read_stats(out_dir)
+    if stats is None:
+        raise InputError(f"{out_dir}: is not prepared data, or a file of it is missing; prepare it again.")
+    return _summary(out_dir, stats, unchanged=True)
 
 
 def _what_changed(earlier: dict[str, Any] | None, stats: dict[str, Any]) -> list[str]:

@@ -50,6 +50,7 @@ class PrepareSettings(BaseModel):
     )
     max_syllables_per_s: float = Field(default=11.0, gt=0, description="Above, nobody speaks so fast.")
 
+    max_audit_wer: float = Field(default=0.6, gt=0, description="Word error rate above which --audit-with refuses.")
     refuse_duplicates: bool = Field(default=True, description="Refuse the same sound, or sentence and speaker, twice.")
     allow_bad: float = Field(default=0.05, ge=0, le=1, description="Share of refused clips above which prepare stops.")
 

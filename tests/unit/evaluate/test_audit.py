@@ -1,0 +1,122 @@
+"""Transcripts far from what a model hears leave prepared data, counted and named; the model itself is made up here."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from rojak.data.prepare import prepare, read_summary
+from rojak.data.settings import PrepareSettings
+from rojak.data.shards import open_prepared
+from rojak.errors import DataQualityError
+from rojak.evaluate import audit as module
+from rojak.evaluate.audit import audit, audit_summary, judge
+from rojak.evaluate.prediction import Prediction
+from rojak.records import SPLITS
+
+NUM_CLIPS = 40
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    root = tmp_path / "corpus"
+    root.mkdir()
+    items = {}
+    for number in range(NUM_CLIPS):
+        t = np.arange(16_000 + 100 * number) / 16_000
+        soundfile.write(root / f"c{number}.wav", 0.2 * np.sin(2 * np.pi * (150 + number) * t), 16_000)
+        text = f"saya nak makan nombor {number}"
+        items[f"c{number}"] = {
+            "audio_filepath": f"c{number}.wav",
+            "text": text,
+            "speaker_id": f"s{number}",
+            "snr_db": 30,
+        }
+    items["c0"]["text"] = "<noise>"
+    (root / "transcripts.json").write_text(json.dumps(items), encoding="utf-8")
+    prepare(root, tmp_path / "data", settings=PrepareSettings(), workers=0)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def wrong(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Ids of clips in which the model hears something quite different."""
+    ids: set[str] = set()
+
+    def predict(_whisper: Any, data: Any, indices: Sequence[int], _options: Any) -> list[Prediction]:
+        rows = []
+        for index in indices:
+            record = data.utterances[index]
+            heard = "hujan lebat di luar rumah" if record.audio_id in ids else record.text
+            rows.append(Prediction(audio_id=record.audio_id, reference=record.text, hypothesis=heard))
+        return rows
+
+    monkeypatch.setattr(module, "predict", predict)
+    return ids
+
+
+def ids_in(data: Path) -> set[str]:
+    return {str(one) for split in SPLITS for one in open_prepared(data, split).column("audio_id")}
+
+
+def test_clips_that_a_model_hears_differently_go_to_quarantine(data: Path, wrong: set[str]) -> None:
+    everything = ids_in(data)
+    sound = {one: flac for split in SPLITS for one, flac in _flacs(data, split)}
+    wrong.add("c7")
+    done: list[tuple[int, int]] = []
+    summary = audit(data, object, "m", on_progress=lambda *two: done.append(two))  # type: ignore[arg-type]
+    assert (summary.clips, summary.removed, summary.unchanged) == (NUM_CLIPS - 1, 1, False)
+    assert done[-1] == (NUM_CLIPS - 1, NUM_CLIPS - 1)
+    assert ids_in(data) == everything - {"c7"}
+    assert {one: flac for split in SPLITS for one, flac in _flacs(data, split)} == {
+        one: flac for one, flac in sound.items() if one != "c7"
+    }
+    lines = [json.loads(line) for line in (data / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {line["audio_id"]: line["reason"] for line in lines} == {"c0": "only_markers", "c7": "unlike_model"}
+    assert "hujan lebat" in lines[-1]["detail"]
+    told = read_summary(data)
+    assert sum(told.clips.values()) == NUM_CLIPS - 2 and told.refused == {"only_markers": 1, "unlike_model": 1}
+    assert "unlike_model 1" in (data / "README.md").read_text(encoding="utf-8")
+    assert audit(data, object, "m").unchanged  # type: ignore[arg-type]
+
+
+def _flacs(data: Path, split: Any) -> list[tuple[str, bytes]]:
+    part = open_prepared(data, split)
+    return [(str(one), part.read_flac(row)) for row, one in enumerate(part.column("audio_id"))]
+
+
+def test_a_model_that_knows_nothing_changes_nothing(data: Path, wrong: set[str]) -> None:
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    wrong.update(f"c{number}" for number in range(20))
+    with pytest.raises(DataQualityError, match=r"19 of 39 transcripts \(48.7%\).*nothing was taken out"):
+        audit(data, object, "m")  # type: ignore[arg-type]
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+
+
+def test_the_summary_of_prepare_tells_it(data: Path, wrong: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong.add("c3")
+    monkeypatch.setattr(module, "_load", lambda name: name)
+    told = audit_summary(read_summary(data), "m", PrepareSettings())
+    assert not told.unchanged and told.refused["unlike_model"] == 1
+    assert told.notes[-1] == "m heard 39 clips; 1 transcripts were far from it."
+    assert audit_summary(read_summary(data), "m", PrepareSettings()).unchanged
+
+
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "refused"),
+    [
+        ("satu dua tiga empat lima", "satu dua tiga lain lain", False),
+        ("satu dua tiga empat lima", "satu dua x y z", False),
+        ("satu dua tiga empat lima", "satu w x y z", True),
+        ("satu dua", "x y", False),
+        ("水果很好", "苹果不坏", True),
+        ("satu dua tiga", "", True),
+    ],
+)
+def test_more_than_60_percent_of_three_words_or_more(reference: str, hypothesis: str, refused: bool) -> None:
+    row = Prediction(audio_id="a", reference=reference, hypothesis=hypothesis)
+    assert (judge(row, 0.6) is not None) == refused
