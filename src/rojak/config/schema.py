@@ -23,15 +23,25 @@ class MixtureComponent(Section):
 
     select: str = Field(default="true", description='Expression over record fields, e.g. `language == "mixed"`.')
     weight: float = Field(default=1.0, gt=0, description="Share of the stage's samples, relative to the others.")
+    balance: str | None = Field(
+        default=None, description="Field, such as `language`, each value of which gets an equal part of this share."
+    )
 
 
 class AugmentConfig(Section):
     """What is done to the audio of a training sample; nothing is done in validation."""
 
+    clean_share: Share = Field(default=0.0, description="Share of samples whose sound is left as it is.")
     noise_share: Share = Field(default=0.0, description="Share of samples that get background noise.")
     noise_snr_db: tuple[float, float] = Field(default=(5.0, 20.0), description="Range of the mixed-in ratio, dB.")
-    noise_kinds: tuple[Literal["babble", "pink", "hum"], ...] = ("babble", "pink", "hum")
-    reverb_share: Share = Field(default=0.0, description="Share of samples that get a made room response.")
+    noise_kinds: tuple[Literal["babble", "pink", "hum", "recorded"], ...] = ("babble", "pink", "hum")
+    noise_dirs: tuple[str, ...] = Field(default=(), description="Folders of noise for the kind `recorded`.")
+    reverb_share: Share = Field(default=0.0, description="Share of samples that get a room response.")
+    room_dirs: tuple[str, ...] = Field(default=(), description="Folders of room responses; none: made ones.")
+    channel_share: Share = Field(default=0.0, description="Share of samples that go through a channel.")
+    channels: tuple[Literal["telephone", "gsm", "mp3", "ogg"], ...] = Field(
+        default=("telephone", "gsm", "mp3", "ogg"), min_length=1, description="Bands and codecs to draw from."
+    )
     speed: tuple[float, float] = Field(default=(1.0, 1.0), description="Range of the resampling speed factor.")
     gain_db: tuple[float, float] = Field(default=(0.0, 0.0), description="Range of the gain, dB.")
     time_masks: int = Field(default=0, ge=0, description="SpecAugment time masks a clip (Park et al., 2019).")
@@ -49,6 +59,8 @@ class AugmentConfig(Section):
             raise ValueError("speed must stay between 0.5 and 2.0")
         if self.noise_share and not self.noise_kinds:
             raise ValueError("noise_kinds must name at least one kind when noise_share is above 0")
+        if ("recorded" in self.noise_kinds) != bool(self.noise_dirs):
+            raise ValueError("noise_dirs and the kind `recorded` in noise_kinds go together")
         return self
 
 

@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rojak.config.schema import MixtureComponent
 from rojak.data.annotate import particle_forms
 from rojak.errors import ConfigError, TrainingError
 from rojak.records import Utterance
 
+Indices = npt.NDArray[np.int64]
 Predicate = Callable[[Mapping[str, Any]], bool]
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -122,17 +124,35 @@ class Mixture:
     def __init__(self, components: Sequence[MixtureComponent], utterances: Sequence[Utterance], stage: str) -> None:
         fields = [selectable_fields(utterance) for utterance in utterances]
         extra = sorted({name for row in fields for name in row})
-        self._members: list[np.ndarray[Any, np.dtype[np.int64]]] = []
+        self._names: list[str] = []
+        self._members: list[Indices] = []
+        weights: list[float] = []
         for component in components:
             selected = compile_selection(component.select, extra)
-            members = np.array([i for i, row in enumerate(fields) if selected(row)], dtype=np.int64)
-            if not len(members):
+            members = [i for i, row in enumerate(fields) if selected(row)]
+            if not members:
                 raise TrainingError(f"Stage {stage} selects {component.select!r}, which no training utterance meets.")
-            self._members.append(members)
+            parts = _balanced(component, members, fields, extra)
+            for name, part in parts:
+                self._names.append(name)
+                self._members.append(np.array(part, dtype=np.int64))
+                weights.append(component.weight / len(parts))
         self.selected: list[int] = sorted({int(i) for members in self._members for i in members})
-        weights = np.array([component.weight for component in components])
-        edges = np.round(np.cumsum(weights / weights.sum()) * len(self.selected)).astype(int)
+        edges = np.round(np.cumsum(np.array(weights) / sum(weights)) * len(self.selected)).astype(int)
         self._counts: list[int] = np.diff(edges, prepend=0).tolist()
+
+    def shares(self) -> list[dict[str, Any]]:
+        """Say what an epoch is made of: for each part its samples, their share, and how often each utterance comes."""
+        return [
+            {
+                "select": name,
+                "utterances": len(members),
+                "samples": count,
+                "share": round(count / len(self), 4),
+                "passes": round(count / len(members), 3),
+            }
+            for name, members, count in zip(self._names, self._members, self._counts, strict=True)
+        ]
 
     def __len__(self) -> int:
         """Give the samples in an epoch."""
@@ -149,11 +169,24 @@ class Mixture:
         shuffle = np.random.default_rng((seed, stage_index, epoch, 1))
         return [drawn[i] for i in shuffle.permutation(len(drawn))]
 
-    def _shuffled(
-        self, members: np.ndarray[Any, np.dtype[np.int64]], key: tuple[int, ...]
-    ) -> np.ndarray[Any, np.dtype[np.int64]]:
+    def _shuffled(self, members: Indices, key: tuple[int, ...]) -> Indices:
         cached = getattr(self, "_last_shuffle", None)
         if cached is None or cached[0] != key:
             cached = (key, np.random.default_rng(key).permutation(members))
             self._last_shuffle = cached
         return cached[1]
+
+
+def _balanced(
+    component: MixtureComponent, members: list[int], fields: Sequence[Mapping[str, Any]], known: Sequence[str]
+) -> list[tuple[str, list[int]]]:
+    """Divide a component's members by the field it balances, each value a part of its own with an equal share."""
+    field = component.balance
+    if field is None:
+        return [(component.select, members)]
+    if field not in known:
+        raise ConfigError(f"balance: no record has the field {field!r}; there are {', '.join(known)}.")
+    parts: dict[str, list[int]] = {}
+    for index in members:
+        parts.setdefault(str(fields[index].get(field)), []).append(index)
+    return [(f"{component.select} · {field} {value}", parts[value]) for value in sorted(parts)]

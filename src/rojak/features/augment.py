@@ -1,7 +1,7 @@
-"""Change the audio of a training sample: speed, room, background noise, gain; and mask its features (SpecAugment).
+"""Change the audio of a training sample: speed, room, noise, gain, channel; and mask its features (SpecAugment).
 
-Takes and gives float32 mono 16 kHz arrays; reads no files. Every random number of a sample comes from
-(seed, epoch, audio_id), so a run gives the same sounds with any number of workers.
+Takes and gives float32 mono 16 kHz arrays; reads the folders of noise and rooms that a stage names. Every random
+number of a sample comes from (seed, epoch, audio_id), so a run gives the same sounds with any number of workers.
 """
 
 import zlib
@@ -15,6 +15,8 @@ import torch
 from rojak.audio import SAMPLE_RATE
 from rojak.config.schema import AugmentConfig
 from rojak.data.noise import babble, mains_hum, mix_at_snr, pink_noise, reverberate, room_response
+from rojak.features.channel import CHANNELS
+from rojak.features.recordings import recorded_noise, recorded_room
 
 Samples = npt.NDArray[np.float32]
 BABBLE_VOICES = 4
@@ -27,9 +29,16 @@ def sample_rng(seed: int, epoch: int, audio_id: str) -> np.random.Generator:
 
 
 def draw_speed(config: AugmentConfig, rng: np.random.Generator) -> float:
-    """Give the sample's speed factor; always the first number drawn, so that the planner can know it too."""
+    """Give the sample's speed factor; among the first numbers drawn, so that the planner can know it too."""
+    return _draw_start(config, rng)[1]
+
+
+def _draw_start(config: AugmentConfig, rng: np.random.Generator) -> tuple[bool, float]:
+    """Give whether the sample is left clean, and its speed."""
+    if config.clean_share and rng.random() < config.clean_share:
+        return True, 1.0
     low, high = config.speed
-    return float(rng.uniform(low, high)) if high > low else low
+    return False, float(rng.uniform(low, high)) if high > low else low
 
 
 def augment(
@@ -46,18 +55,26 @@ def augment(
         rng: The sample's own, fresh.
         draw_voices: Gives recordings of other speakers for babble.
     """
-    speed = draw_speed(config, rng)
+    is_clean, speed = _draw_start(config, rng)
+    if is_clean:
+        return samples
     if speed != 1.0:
         samples = soxr.resample(samples, SAMPLE_RATE * speed, SAMPLE_RATE).astype(np.float32)
     if config.reverb_share and rng.random() < config.reverb_share:
-        samples = reverberate(samples, room_response(rng))
+        room = recorded_room(config.room_dirs, rng) if config.room_dirs else room_response(rng)
+        samples = reverberate(samples, room)
     if config.noise_share and rng.random() < config.noise_share:
         kind = config.noise_kinds[int(rng.integers(len(config.noise_kinds)))]
-        noise = make_noise(kind, len(samples), rng, draw_voices)
+        if kind == "recorded":
+            noise = recorded_noise(config.noise_dirs, len(samples), rng)
+        else:
+            noise = make_noise(kind, len(samples), rng, draw_voices)
         samples = mix_at_snr(samples, noise, float(rng.uniform(*config.noise_snr_db)))
     low, high = config.gain_db
     if high > low:
         samples = samples * np.float32(10 ** (rng.uniform(low, high) / 20))
+    if config.channel_share and rng.random() < config.channel_share:
+        samples = CHANNELS[config.channels[int(rng.integers(len(config.channels)))]](samples)
     peak = float(np.abs(samples).max(initial=0.0))
     return samples / np.float32(peak) if peak > 1.0 else samples
 

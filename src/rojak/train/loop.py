@@ -121,6 +121,11 @@ class Trainer:
         batches = iter(self._loader())
         meter = Throughput()
         for plan in self.curriculum.steps_from(self.state.stage_index, self.state.step_in_stage):
+            if plan.step_in_stage == 0:
+                log.say(plan.stage.describe())
+                log.event(
+                    "stage", step=self.state.step, stage=plan.stage.config.name, shares=plan.stage.mixture.shares()
+                )
             started = time.perf_counter()
             figures = self._step(plan, [next(batches) for _ in plan.micro_batches])
             self.state.step += 1

@@ -35,6 +35,12 @@ class Stage:
     num_steps: int
     learning_rate: float
 
+    def describe(self) -> str:
+        """Say in a sentence what an epoch of the stage is made of."""
+        shares = self.mixture.shares()
+        parts = (f"{one['share']:.0%} {one['select']} ({one['passes']:.2g} passes)" for one in shares)
+        return f"Stage {self.config.name}: {len(self.mixture)} samples an epoch, {'; '.join(parts)}."
+
 
 @dataclass(frozen=True)
 class StepPlan:

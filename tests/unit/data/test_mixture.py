@@ -99,3 +99,36 @@ def test_order_depends_on_seed_stage_and_epoch_only() -> None:
 def test_an_empty_selection_is_an_error() -> None:
     with pytest.raises(TrainingError, match="no training utterance meets"):
         Mixture(components(('language == "ta"', 1.0)), [utterance(1)], "tamil")
+
+
+def test_particles_are_those_of_the_record() -> None:
+    drawn_out = utterance(1, words=[{"word": "laaah", "language": "particle"}])
+    assert compile_selection('"lah" in particles')(selectable_fields(drawn_out))
+    written = utterance(1, words=[{"word": "la", "language": "particle"}], particles=["lah"])
+    assert selectable_fields(written)["particles"] == ["lah"]
+
+
+def test_shares_are_those_of_the_order() -> None:
+    utterances = [utterance(i) for i in range(30)] + [utterance(i, "mixed") for i in range(30, 40)]
+    mixture = Mixture(components(('language == "ms"', 0.25), ('language == "mixed"', 0.75)), utterances, "s")
+    malay, mixed = mixture.shares()
+    assert (
+        (malay["samples"], mixed["samples"])
+        == (10, 30)
+        == (
+            sum(i < 30 for i in mixture.order(1, 0, 0)),
+            sum(i >= 30 for i in mixture.order(1, 0, 0)),
+        )
+    )
+    assert (mixed["share"], mixed["passes"], mixed["utterances"]) == (0.75, 3.0, 10)
+
+
+def test_balance_gives_every_value_the_same_part() -> None:
+    utterances = [utterance(i, "ms") for i in range(90)] + [utterance(i, "ta") for i in range(90, 100)]
+    balanced = MixtureComponent(select="true", balance="language")
+    mixture = Mixture((balanced,), utterances, "s")
+    order = mixture.order(1, 0, 0)
+    assert sum(i >= 90 for i in order) == 50
+    assert [one["select"] for one in mixture.shares()] == ["true · language ms", "true · language ta"]
+    with pytest.raises(ConfigError, match="no record has the field 'tongue'"):
+        Mixture((MixtureComponent(balance="tongue"),), utterances, "s")
