@@ -23,6 +23,9 @@ class MixtureComponent(Section):
 
     select: str = Field(default="true", description='Expression over record fields, e.g. `language == "mixed"`.')
     weight: float = Field(default=1.0, gt=0, description="Share of the stage's samples, relative to the others.")
+    spliced: int = Field(
+        default=0, ge=0, description="Use this many new utterances cut together from the selected ones with word times."
+    )
     balance: str | None = Field(
         default=None, description="Field, such as `language`, each value of which gets an equal part of this share."
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from rojak.audio import Samples
 from rojak.data.shards import PreparedSplit
+from rojak.data.splice import Splice, render_splice
 from rojak.errors import InputError
 from rojak.records import LANGUAGES, Split, Utterance
 
@@ -48,6 +49,12 @@ class Dataset:
         self.utterances: list[Utterance] = [record for part in self._parts for record in part.records()]
         if not self.utterances:
             raise InputError(f"{prepared_dir} has no utterances in {', '.join(splits)}; prepare more recordings.")
+        self._splices: list[Splice] = []
+
+    def set_splices(self, splices: Sequence[Splice]) -> None:
+        """Let made utterances stand behind the recorded ones, in place of any that stood there."""
+        self._splices = list(splices)
+        self.utterances = [*self.utterances[: len(self._places)], *(splice.record for splice in self._splices)]
 
     def __len__(self) -> int:
         """Give the number of utterances."""
@@ -55,6 +62,8 @@ class Dataset:
 
     def read_audio(self, index: int) -> Samples:
         """Read one clip, `(samples,)` float32 at 16 kHz."""
+        if index >= len(self._places):
+            return render_splice(self._splices[index - len(self._places)], self.read_audio)
         part, row = self._places[index]
         return part.read_audio(row)
 

@@ -98,15 +98,23 @@ def _timed_words(words: object, length_s: float) -> list[dict[str, Any]]:
     return found
 
 
-def _cuts_at_words(text: str, words: Sequence[dict[str, Any]]) -> list[_Cut] | None:
-    """Every gap between words; wide ones are better. None where the words are not those of the text."""
+def locate_words(text: str, words: Sequence[str]) -> list[int] | None:
+    """Give where each word begins in a text as it was written, whatever its capitals; None where one is not there."""
     places, at, lower = [], 0, text.lower()
     for word in words:
-        place = lower.find(word["word"].lower(), at) if len(lower) == len(text) else text.find(word["word"], at)
-        if place < 0 or not word["word"]:
+        place = lower.find(word.lower(), at) if len(lower) == len(text) else text.find(word, at)
+        if place < 0 or not word:
             return None
         places.append(place)
-        at = place + len(word["word"])
+        at = place + len(word)
+    return places
+
+
+def _cuts_at_words(text: str, words: Sequence[dict[str, Any]]) -> list[_Cut] | None:
+    """Every gap between words; wide ones are better. None where the words are not those of the text."""
+    places = locate_words(text, [word["word"] for word in words])
+    if places is None:
+        return None
     cuts = []
     for number in range(1, len(words)):
         before, after = words[number - 1]["end"], words[number]["start"]

@@ -115,23 +115,26 @@ def _compare(values: Sequence[Any], operators: Sequence[Callable[[Any, Any], Any
 
 
 class Mixture:
-    """The samples of one stage.
+    """The samples of one stage; `spliced` holds, by place of a component, the made utterances it stands for.
 
     An epoch has as many samples as there are distinct selected utterances. Each component gives its share of them by
     weight, going round its own shuffled list, so that none of its utterances comes twice before all came once.
     """
 
-    def __init__(self, components: Sequence[MixtureComponent], utterances: Sequence[Utterance], stage: str) -> None:
+    def __init__(
+        self,
+        components: Sequence[MixtureComponent],
+        utterances: Sequence[Utterance],
+        stage: str,
+        spliced: Mapping[int, Sequence[int]] | None = None,
+    ) -> None:
         fields = [selectable_fields(utterance) for utterance in utterances]
         extra = sorted({name for row in fields for name in row})
         self._names: list[str] = []
         self._members: list[Indices] = []
         weights: list[float] = []
-        for component in components:
-            selected = compile_selection(component.select, extra)
-            members = [i for i, row in enumerate(fields) if selected(row)]
-            if not members:
-                raise TrainingError(f"Stage {stage} selects {component.select!r}, which no training utterance meets.")
+        for place, component in enumerate(components):
+            members = list((spliced or {}).get(place, ())) or select_recorded(component, fields, stage)
             parts = _balanced(component, members, fields, extra)
             for name, part in parts:
                 self._names.append(name)
@@ -177,16 +180,35 @@ class Mixture:
         return cached[1]
 
 
+def select_recorded(component: MixtureComponent, fields: Sequence[Mapping[str, Any]], stage: str) -> list[int]:
+    """Give the indices of the recorded utterances that a component selects; made ones are never among them.
+
+    Args:
+        component: Its `select` is asked.
+        fields: `selectable_fields` of every utterance.
+        stage: For the error message.
+
+    Raises:
+        ConfigError: The expression cannot be used.
+        TrainingError: Nothing meets it.
+    """
+    selected = compile_selection(component.select, sorted({name for row in fields for name in row}))
+    members = [i for i, row in enumerate(fields) if "spliced_from" not in row and selected(row)]
+    if not members:
+        raise TrainingError(f"Stage {stage} selects {component.select!r}, which no training utterance meets.")
+    return members
+
+
 def _balanced(
     component: MixtureComponent, members: list[int], fields: Sequence[Mapping[str, Any]], known: Sequence[str]
 ) -> list[tuple[str, list[int]]]:
     """Divide a component's members by the field it balances, each value a part of its own with an equal share."""
-    field = component.balance
+    field, name = component.balance, f"{component.select} · spliced" if component.spliced else component.select
     if field is None:
-        return [(component.select, members)]
+        return [(name, members)]
     if field not in known:
         raise ConfigError(f"balance: no record has the field {field!r}; there are {', '.join(known)}.")
     parts: dict[str, list[int]] = {}
     for index in members:
         parts.setdefault(str(fields[index].get(field)), []).append(index)
-    return [(f"{component.select} · {field} {value}", parts[value]) for value in sorted(parts)]
+    return [(f"{name} · {field} {value}", parts[value]) for value in sorted(parts)]

@@ -11,7 +11,8 @@ import numpy as np
 
 from rojak.config.schema import StageConfig, TrainConfig
 from rojak.data.dataset import Dataset
-from rojak.data.mixture import Mixture
+from rojak.data.mixture import Mixture, select_recorded, selectable_fields
+from rojak.data.splice import Splice, plan_splices
 from rojak.features.augment import draw_speed, sample_rng
 from rojak.features.mel import WINDOW_SECONDS
 from rojak.features.windows import Clip, Window, plan_step
@@ -58,6 +59,7 @@ class Curriculum:
     def __init__(self, config: TrainConfig, data: Dataset, tokens: SpeechTokens, num_processes: int = 1) -> None:
         self._config = config
         self._data = data
+        self._spliced = _splice(config, data)
         self._builder = BatchBuilder(data, tokens, config.mixed_language_token, config.seed)
         self._num_tokens = [len(tokens.encode(utterance.text)) for utterance in data.utterances]
         self.clips_per_step = config.batch_size * config.gradient_accumulation_steps * num_processes
@@ -66,7 +68,7 @@ class Curriculum:
         self.total_steps = sum(stage.num_steps for stage in self.stages)
 
     def _stage(self, index: int, config: StageConfig) -> Stage:
-        mixture = Mixture(config.mixture, self._data.utterances, config.name)
+        mixture = Mixture(config.mixture, self._data.utterances, config.name, self._spliced.get(index))
         per_epoch = math.ceil(len(mixture) / self.clips_per_step)
         epochs = config.num_epochs or self._config.num_epochs
         steps = config.max_steps or max(1, round(epochs * per_epoch))
@@ -103,3 +105,28 @@ class Curriculum:
         """Build the tensors of one micro-batch of a plan."""
         epoch = self._global_epoch(plan.stage, plan.epoch)
         return self._builder.build(plan.micro_batches[number], plan.stage.config.augment, epoch)
+
+
+def _splice(config: TrainConfig, data: Dataset) -> dict[int, dict[int, range]]:
+    """Make the spliced utterances that stages ask for; give, by stage and component, their indices in the data."""
+    found: dict[int, dict[int, range]] = {}
+    splices: list[Splice] = []
+    data.set_splices([])
+    num_recorded = len(data)
+    fields = [selectable_fields(utterance) for utterance in data.utterances] if _asks_for_splices(config) else []
+    for number, stage in enumerate(config.stages):
+        for place, component in enumerate(stage.mixture):
+            if component.spliced:
+                members = select_recorded(component, fields, stage.name)
+                seed = derive_seed(config.seed, number, place)
+                first = num_recorded + len(splices)
+                splices += plan_splices(
+                    data.utterances, members, component.spliced, seed, f"spliced-{stage.name}-{place}"
+                )
+                found.setdefault(number, {})[place] = range(first, num_recorded + len(splices))
+    data.set_splices(splices)
+    return found
+
+
+def _asks_for_splices(config: TrainConfig) -> bool:
+    return any(component.spliced for stage in config.stages for component in stage.mixture)

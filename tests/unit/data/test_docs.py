@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from typer.testing import CliRunner
 
 from rojak.cli import app
+from rojak.config.schema import StageConfig
 from rojak.data.checks import REASONS
+from rojak.data.mixture import compile_selection
 from rojak.data.settings import PrepareSettings
 from rojak.data.shards import open_prepared
 from rojak.records import SPLITS, Utterance
@@ -73,3 +76,12 @@ def test_every_reason_is_in_the_table_with_its_default():
         for name, told in re.findall(r"`(\w+)`(?: ([−\d.]+))?", cell):
             value = getattr(settings, name)
             assert not told or float(told.replace("−", "-")) == value, name
+
+
+def test_the_stage_on_the_page_is_a_stage():
+    [block] = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.DOTALL)
+    (stage,) = yaml.safe_load(block)["stages"]
+    checked = StageConfig.model_validate(stage)
+    for component in checked.mixture:
+        compile_selection(component.select)
+    assert checked.mixture[2].spliced == 2000 and checked.augment.noise_dirs == ("noises",)

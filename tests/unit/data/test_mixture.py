@@ -132,3 +132,14 @@ def test_balance_gives_every_value_the_same_part() -> None:
     assert [one["select"] for one in mixture.shares()] == ["true · language ms", "true · language ta"]
     with pytest.raises(ConfigError, match="no record has the field 'tongue'"):
         Mixture((MixtureComponent(balance="tongue"),), utterances, "s")
+
+
+def test_made_utterances_are_only_in_the_component_that_made_them() -> None:
+    utterances = [utterance(i) for i in range(10)] + [utterance(i, spliced_from=["a"]) for i in range(10, 14)]
+    parts = (MixtureComponent(), MixtureComponent(spliced=4))
+    mixture = Mixture(parts, utterances, "s", {1: range(10, 14)})
+    order = mixture.order(1, 0, 0)
+    assert sum(i >= 10 for i in order) == len(order) / 2 == 7
+    assert [one["utterances"] for one in mixture.shares()] == [10, 4]
+    assert mixture.shares()[1]["select"] == "true · spliced"
+    assert max(Mixture(parts[:1], utterances, "s").selected) == 9
