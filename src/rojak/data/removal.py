@@ -21,6 +21,7 @@ from rojak.data.shards import RECORD_COLUMNS, ROW_GROUP_ROWS, ShardWriter, find_
 from rojak.data.split import ClipFacts
 from rojak.errors import DataQualityError
 from rojak.records import SPLITS, Split
+from rojak.runs import write_bytes
 
 _FACTS = ("audio_id", "duration", "speaker_id", "language", "quality_score")
 
@@ -40,6 +41,9 @@ def remove_clips(prepared_dir: Path, faults: Mapping[str, Fault], note: dict[str
     out_dir = prepared_dir.resolve()
     shards = {split: find_shards(out_dir, split) for split in SPLITS}
     stats = json.loads((out_dir / "stats.json").read_text(encoding="utf-8"))
+    if not faults:
+        write_bytes(out_dir / "stats.json", _stats_text({**stats, **note}).encode())
+        return
     lines = (out_dir / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()
     refusals = [Refusal(**json.loads(line)) for line in lines]
     facts: list[ClipFacts] = []
@@ -67,12 +71,15 @@ def remove_clips(prepared_dir: Path, faults: Mapping[str, Fault], note: dict[str
         if not facts:
             raise DataQualityError(f"{prepared_dir}: every one of its {len(faults)} clips would be taken out.")
         stats |= {**corpus_stats(facts, splits), "refused": count_reasons(refusals), "files": files, **note}
-        text = json.dumps(stats, ensure_ascii=False, indent=1, sort_keys=True)
-        (partial / "stats.json").write_text(text + "\n", encoding="utf-8")
+        (partial / "stats.json").write_text(_stats_text(stats), encoding="utf-8")
         (partial / "README.md").write_text(dataset_card(out_dir.name, stats), encoding="utf-8")
         written = "".join(json.dumps(asdict(refusal), ensure_ascii=False) + "\n" for refusal in refusals)
         (partial / "quarantine.jsonl").write_text(written, encoding="utf-8")
         put_in_place(partial, out_dir)
+
+
+def _stats_text(stats: dict[str, Any]) -> str:
+    return json.dumps(stats, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
 def _refusal(row: dict[str, Any], split: Split, fault: Fault) -> Refusal:

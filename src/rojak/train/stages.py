@@ -15,6 +15,7 @@ from rojak.data.mixture import Mixture, select_recorded, selectable_fields
 from rojak.data.splice import Splice, plan_splices
 from rojak.features.augment import draw_speed, sample_rng
 from rojak.features.mel import WINDOW_SECONDS
+from rojak.features.recordings import list_recordings
 from rojak.features.windows import Clip, Window, plan_step
 from rojak.model.whisper import MAX_TARGET_TOKENS, SpeechTokens
 from rojak.train.batch import Batch, BatchBuilder
@@ -68,6 +69,9 @@ class Curriculum:
         self.total_steps = sum(stage.num_steps for stage in self.stages)
 
     def _stage(self, index: int, config: StageConfig) -> Stage:
+        for folders in (config.augment.noise_dirs, config.augment.room_dirs):
+            if folders:
+                list_recordings(folders)  # complains now and not in the middle of the run
         mixture = Mixture(config.mixture, self._data.utterances, config.name, self._spliced.get(index))
         per_epoch = math.ceil(len(mixture) / self.clips_per_step)
         epochs = config.num_epochs or self._config.num_epochs

@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import asdict
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -29,7 +30,19 @@ def encoded(kind):
     return buffer.getvalue()
 
 
-ENCODED = {kind: encoded(kind) for kind in ("WAV", "FLAC", "OGG", "MP3")}
+def encoded_m4a():
+    """AAC in MP4, which libsndfile does not know, so that FFmpeg's readers are tried too."""
+    tone = (0.3 * np.sin(np.arange(12_288) / 8)).astype(np.float32).reshape(1, -1)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=22_050, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+        frame.sample_rate = 22_050
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return buffer.getvalue()
+
+
+ENCODED = {kind: encoded(kind) for kind in ("WAV", "FLAC", "OGG", "MP3", "AIFF")} | {"M4A": encoded_m4a()}
 
 
 @pytest.mark.parametrize("kind", ENCODED)

@@ -97,6 +97,15 @@ def test_a_model_that_knows_nothing_changes_nothing(data: Path, wrong: set[str])
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
 
 
+def test_nothing_wrong_is_remembered_too(data: Path, wrong: set[str]) -> None:
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file() and path.name != "stats.json"}
+    assert audit(data, object, "m").removed == 0  # type: ignore[arg-type]
+    assert audit(data, object, "m").unchanged  # type: ignore[arg-type]
+    assert not audit(data, object, "m", max_wer=0.5).unchanged  # type: ignore[arg-type]
+    assert {path: path.read_bytes() for path in before} == before
+    assert not wrong
+
+
 def test_the_summary_of_prepare_tells_it(data: Path, wrong: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     wrong.add("c3")
     monkeypatch.setattr(module, "_load", lambda name: name)

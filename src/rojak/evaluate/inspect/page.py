@@ -22,7 +22,7 @@ MAX_PLAYERS = 24
 """Of each of the two lists."""
 MAX_PLAYER_BYTES = 2_500_000
 """Of each list's sound as it stands in the page."""
-MAX_TEXT = 1000
+MAX_TEXT = 400
 MAX_ROWS = 25
 
 HISTOGRAMS = {
@@ -93,7 +93,9 @@ def _refused_section(survey: Survey, refused: Sequence[RefusedClip]) -> Html:
     for clip in refused:
         reason = element("span", clip.refusal.reason, class_="flag")
         sound = players.of(clip.read_audio) if clip.item else None
-        parts.append(_entry(clip.refusal.audio_id, [reason], [clip.refusal.detail], coloured(clip.text, None), sound))
+        parts.append(
+            _entry(clip.refusal.audio_id, [reason], [clip.refusal.detail], coloured(_short(clip.text), None), sound)
+        )
     parts.append(_left_out(len(survey.refusals) - len(refused), "quarantine.jsonl"))
     if refused and all(clip.item is None for clip in refused):
         hint = "To read and hear them here, name the corpus: rojak inspect DATA --source CORPUS."
@@ -127,7 +129,7 @@ def _suspicious_entry(clip: SuspiciousClip, players: "_Players", read_audio: Rea
     about = [part for part in (record.split, record.language, record.speaker_id, record.source) if part]
     details = [one.detail for one in clip.suspicions]
     sound = players.of(lambda: read_audio(record.audio_id))
-    text = coloured(record.text[:MAX_TEXT], record.words)
+    text = coloured(_short(record.text), record.words)
     return _entry(record.audio_id, flags, details, text, sound, f"{record.duration:.1f} s, {', '.join(about)}")
 
 
@@ -158,6 +160,10 @@ class _Players:
         self._left -= 1
         self._bytes_left -= len(data)
         return element("audio", controls=True, preload="metadata", src=f"data:audio/mpeg;base64,{data}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def _left(text: str) -> Html:
