@@ -207,7 +207,7 @@ def test_nan_stops_and_names_the_clips(
     where: str, tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def poisoned(
-        network: torch.nn.Module, mel: torch.Tensor, inputs: torch.Tensor, labels: torch.Tensor
+        network: torch.nn.Module, encoded: torch.Tensor, inputs: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
         weight = next(p for p in network.parameters() if p.requires_grad)
         bad = weight.sum() * float("nan") if where == "loss" else torch.sqrt((weight * 0).abs()).sum()

@@ -131,11 +131,6 @@ class TrainConfig(Section):
     lora_target_modules: tuple[Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"], ...] = Field(
         default=("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"), min_length=1
     )
-    token_noise: Share = Field(
-        default=0.0,
-        description="Share of decoder input tokens replaced by random ones, so that the decoder listens instead of "
-        "guessing on (word dropout; Bowman et al., 2016). Useful from random weights and on very regular text.",
-    )
     init: Literal["pretrained", "random"] = Field(default="pretrained", description="`random` starts from noise.")
 
     num_epochs: float = Field(default=3, gt=0, description="For stages that do not say.")

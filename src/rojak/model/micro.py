@@ -14,7 +14,7 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES as WHISPE
 
 from rojak.model.whisper import SpeechTokens, Whisper, save_whisper
 
-NUM_TEXT_TOKENS = 2400
+NUM_TEXT_TOKENS = 1400
 """Byte-level BPE tokens: 256 bytes and the merges; small, because the embedding is a sixth of the model."""
 
 
@@ -57,17 +57,17 @@ def build_micro(texts: Iterable[str], folder: Path, seed: int) -> None:
         num_mel_bins=80,
         d_model=192,
         encoder_layers=4,
-        decoder_layers=3,
-        encoder_attention_heads=3,
-        decoder_attention_heads=3,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
         encoder_ffn_dim=768,
         decoder_ffn_dim=768,
         decoder_start_token_id=tokens.start,
         bos_token_id=tokens.end,
         eos_token_id=tokens.end,
         pad_token_id=tokens.end,
-        # The library's 0.02 suits widths of 384 and more. At this width it leaves attention flat and the encoder silent, so
-        # that the decoder learns the grammar by heart before it begins to listen.
+        # The library's 0.02 suits widths of 384 and more. At this width it leaves the encoder so quiet that the decoder
+        # learns the grammar by heart before it begins to listen (docs/decisions/0004-a-loud-start.md).
         init_std=0.13,
     )
     torch.manual_seed(seed)

@@ -172,22 +172,20 @@ def encode_audio(network: WhisperForConditionalGeneration, mel: torch.Tensor) ->
 
 
 def token_losses(
-    network: WhisperForConditionalGeneration, mel: torch.Tensor, inputs: torch.Tensor, labels: torch.Tensor
+    network: WhisperForConditionalGeneration, encoded: torch.Tensor, inputs: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
     """Give the cross-entropy of every label token; logits exist only where there is a label.
 
     Args:
         network: With or without adapter layers inside.
-        mel: `(batch, mels, frames)`.
+        encoded: `(batch, positions, dim)` from `encode_audio`.
         inputs: `(batch, tokens)` decoder input.
         labels: `(batch, tokens)`, `IGNORED` where nothing is learnt.
 
     Returns:
         `(number of label tokens,)` float32, in reading order of `labels`.
     """
-    hidden = network.model.decoder(
-        input_ids=inputs, encoder_hidden_states=encode_audio(network, mel), use_cache=False
-    ).last_hidden_state
+    hidden = network.model.decoder(input_ids=inputs, encoder_hidden_states=encoded, use_cache=False).last_hidden_state
     learnt = labels != IGNORED
     logits = network.proj_out(hidden[learnt])
     return nn.functional.cross_entropy(logits.float(), labels[learnt], reduction="none")

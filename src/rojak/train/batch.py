@@ -100,19 +100,3 @@ def _shift(sequences: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tens
         inputs[row, : len(sequence) - 1] = tokens[:-1]
         labels[row, : len(sequence) - 1] = tokens[1:]
     return inputs, labels
-
-
-def replace_tokens(inputs: torch.Tensor, share: float, end: int, seed: int) -> torch.Tensor:
-    """Replace a share of the text tokens of decoder inputs by random text tokens; control tokens stay.
-
-    Args:
-        inputs: `(batch, tokens)` int64.
-        share: Probability for each text token.
-        end: Id of end-of-text; every id below it is text.
-        seed: Of this batch.
-    """
-    if not share:
-        return inputs
-    generator = torch.Generator().manual_seed(seed)
-    chosen = (torch.rand(inputs.shape, generator=generator) < share) & (inputs < end)
-    return torch.where(chosen, torch.randint(end, inputs.shape, generator=generator), inputs)

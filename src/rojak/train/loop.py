@@ -21,9 +21,9 @@ from rojak.errors import TrainingError
 from rojak.evaluate.metrics import METRICS
 from rojak.features.augment import mask_features
 from rojak.model.adapters import add_lora, count_parameters
-from rojak.model.whisper import IGNORED, Whisper, load_whisper, save_whisper, token_losses
+from rojak.model.whisper import IGNORED, Whisper, encode_audio, load_whisper, save_whisper, token_losses
 from rojak.runs import locked
-from rojak.train.batch import Batch, replace_tokens
+from rojak.train.batch import Batch
 from rojak.train.checkpoint import (
     RunState,
     checkpoint_path,
@@ -186,12 +186,10 @@ class Trainer:
         for number, batch in enumerate(batches):
             mel = self.log_mel(batch.waveforms.to(device, non_blocking=True))
             mel = mask_features(mel, plan.stage.config.augment, derive_seed(seed, number))
-            inputs = replace_tokens(
-                batch.inputs, self.config.token_noise, self.whisper.tokens.end, derive_seed(seed, number, 1)
-            )
             with self.compute.autocast():
-                losses = token_losses(self.whisper.network, mel, inputs.to(device), batch.labels.to(device))
-            loss = losses.sum() / num_tokens
+                encoded = encode_audio(self.whisper.network, mel)
+                labels = batch.labels.to(device)
+                loss = token_losses(self.whisper.network, encoded, batch.inputs.to(device), labels).sum() / num_tokens
             value = loss.item()
             if not math.isfinite(value):
                 raise TrainingError(_not_finite("loss", value, self.state.step, batch.audio_ids))

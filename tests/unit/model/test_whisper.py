@@ -76,7 +76,7 @@ def test_token_losses_are_the_library_s_own_mean(
     labels = torch.randint(0, tokens.end, (2, 7))
     labels[0, 4:] = IGNORED
     with torch.no_grad():
-        losses = token_losses(network, mel, inputs, labels)
+        losses = token_losses(network, encode_audio(network, mel), inputs, labels)
         expected = network(input_features=mel, decoder_input_ids=inputs, labels=labels).loss
     assert losses.shape == (11,)
     torch.testing.assert_close(losses.mean(), expected)
