@@ -219,7 +219,7 @@ class Trainer:
             result = self.validator.run()
         log.event("validation", step=self.state.step, stage=plan.stage.config.name, **result.metrics)
         log.event("samples", step=self.state.step, samples=result.samples)
-        log.show_validation(result.metrics["wer"])
+        log.show_validation(result.metrics.get("wer"))
         figures = " · ".join(f"{METRICS[name].title} {value:.1%}" for name, value in result.metrics.items())
         log.say(f"Step {self.state.step}: validation {figures}")
         entry = (result.badness(self.config.validation.metric), self.state.step)
@@ -277,7 +277,7 @@ def _build_model(config: TrainConfig, compute: Compute) -> tuple[Whisper, torch.
     )
     if not config.use_4bit:
         whisper.network.to(compute.device)
-    # Fused attention is made for GPUs; on a CPU its backward pass is slower than plain products (benchmarks/results).
+    # Fused attention is made for GPUs; on a CPU its backward pass costs more than it saves (benchmarks/windows_cpu.py).
     whisper.network.set_attn_implementation("eager" if compute.device.type == "cpu" else "sdpa")
     if config.gradient_checkpointing == "on":
         whisper.network.gradient_checkpointing_enable({"use_reentrant": False})

@@ -114,7 +114,7 @@ class RunLog:
             line = f"[{stage}] step {values['step']}/{self._total_steps} · {figures} · ETA {eta_s / 60:.1f} min"
             print(line, file=sys.stderr, flush=True)  # noqa: T201
 
-    def show_validation(self, wer: float) -> None:
+    def show_validation(self, wer: float | None) -> None:
         """Keep the newest WER for the progress line."""
         self._last_wer = wer
 
