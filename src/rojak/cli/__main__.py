@@ -1,0 +1,5 @@
+"""`python -m rojak.cli` is `rojak`."""
+
+from rojak.cli import main
+
+main()
