@@ -156,3 +156,9 @@ def test_the_command(corpus: Path, tmp_path: Path) -> None:
 def test_what_is_not_prepared_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not prepared data"):
         survey_prepared(tmp_path)
+
+
+def test_every_suspicion_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    section = page.partition("| suspicion |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)`", section, flags=re.MULTILINE)) == set(SUSPICIONS)
