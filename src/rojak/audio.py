@@ -141,9 +141,23 @@ def _check_claims(rate: int, num_channels: int, name: str) -> None:
         )
 
 
+class _Clamped:
+    """A file on which seeking before the start goes to the start.
+
+    Broken headers make libsndfile ask for that inside a callback, where Python can only print the error.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read, self.tell = file.read, file.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(max(0, offset) if whence == 0 else offset, whence)
+
+
 def _decode_with_soundfile(file: BinaryIO, start_s: float, wanted_s: float, name: str) -> _Frames:
     """Read block by block, so that a header that claims hours allocates nothing."""
-    with soundfile.SoundFile(file) as sound:
+    with soundfile.SoundFile(_Clamped(file)) as sound:
         rate = sound.samplerate
         _check_claims(rate, sound.channels, name)
         claimed_s = sound.frames / rate if 0 < sound.frames < 2**62 else None

@@ -188,7 +188,7 @@ def test_good_clips_go_on_and_bad_ones_are_named(tmp_path: Path, tiny_dir: Path,
     path.write_text(json.dumps(items))
     assert rojak("prepare", mixed, tmp_path / "data", "--model", tiny_dir) == 0
     rows = [json.loads(line) for line in (tmp_path / "data" / "quarantine.jsonl").read_text().splitlines()]
-    assert [(row["audio_id"], row["reason"]) for row in rows] == [(bad, "empty")]
+    assert [(row["audio_id"], row["reason"]) for row in rows] == [(bad, "empty_file")]
     assert len(Dataset(tmp_path / "data", ("train",))) == len(items) - 1
 
 

@@ -131,6 +131,11 @@ class TrainConfig(Section):
     lora_target_modules: tuple[Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"], ...] = Field(
         default=("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"), min_length=1
     )
+    alignment_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of a loss that teaches from known word times; for training from random weights.",
+    )
     init: Literal["pretrained", "random"] = Field(default="pretrained", description="`random` starts from noise.")
 
     num_epochs: float = Field(default=3, gt=0, description="For stages that do not say.")
@@ -160,6 +165,8 @@ class TrainConfig(Section):
     def _fits_together(self) -> Self:
         if self.use_4bit and self.adapter == "none":
             raise ValueError("use_4bit needs adapter: lora (4-bit weights cannot be trained themselves)")
+        if self.alignment_weight and self.adapter != "none":
+            raise ValueError("alignment_weight needs adapter: none (it is for training from random weights)")
         if self.init == "random" and self.adapter != "none":
             raise ValueError("init: random needs adapter: none (an adapter on noise learns nothing)")
         if self.mixed_language_token == "mixed":

@@ -64,9 +64,19 @@ class SpeechTokens:
     def encode(self, text: str) -> list[int]:
         """Give the tokens of a text, with the leading space that Whisper was trained on before non-Han words."""
         text = text.strip()
-        lead = "" if not text or "\u3400" <= text[0] <= "\u9fff" else " "
-        ids: list[int] = self.tokenizer.encode(lead + text, add_special_tokens=False)
+        ids: list[int] = self.tokenizer.encode(self._lead(text) + text, add_special_tokens=False)
         return ids
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        """Give where in the stripped text each token of `encode(text)` stands, as character ranges."""
+        text = text.strip()
+        lead = self._lead(text)
+        offsets = self.tokenizer(lead + text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        return [(max(0, start - len(lead)), end - len(lead)) for start, end in offsets]
+
+    @staticmethod
+    def _lead(text: str) -> str:
+        return "" if not text or "\u3400" <= text[0] <= "\u9fff" else " "
 
     def decode(self, ids: Sequence[int]) -> str:
         """Give the text of tokens, control tokens and timestamps left out."""

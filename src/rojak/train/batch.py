@@ -17,18 +17,24 @@ from rojak.features.augment import augment, sample_rng
 from rojak.features.mel import SAMPLES_PER_POSITION
 from rojak.features.windows import Window
 from rojak.model.whisper import IGNORED, SpeechTokens
+from rojak.records import Utterance
+
+UNKNOWN = (-1.0, -1.0)
+"""Time of a token that is not in the recording, or whose time is not known."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """A micro-batch on its way to the device.
 
-    `waveforms` is `(batch, samples)` float32; `inputs` and `labels` are `(batch, tokens)` int64.
+    `waveforms` is `(batch, samples)` float32; `inputs` and `labels` are `(batch, tokens)` int64; `times`,
+    `(batch, tokens, 2)`, holds the start and end second of each label, -1 where unknown.
     """
 
     waveforms: torch.Tensor
     inputs: torch.Tensor
     labels: torch.Tensor
+    times: torch.Tensor
     audio_ids: tuple[str, ...]
     speech_s: float
     padded_s: float
@@ -53,25 +59,32 @@ class BatchBuilder:
         num_samples = round(length_s * SAMPLE_RATE / SAMPLES_PER_POSITION) * SAMPLES_PER_POSITION
         waveforms = np.zeros((len(windows), num_samples), np.float32)
         sequences: list[list[int]] = []
+        times: list[list[tuple[float, float]]] = []
         ids: list[str] = []
         for row, window in zip(waveforms, windows, strict=True):
-            sequences.append(self._fill(row, window, augmentation, epoch))
+            sequence, spans = self._fill(row, window, augmentation, epoch)
+            sequences.append(sequence)
+            times.append(spans)
             ids += [self._data.utterances[clip.index].audio_id for clip in window.clips]
         inputs, labels = _shift(sequences, self._tokens.end)
         return Batch(
             waveforms=torch.from_numpy(waveforms),
             inputs=inputs,
             labels=labels,
+            times=_lay_out(times, labels.shape[1]),
             audio_ids=tuple(ids),
             speech_s=sum(window.speech_s for window in windows),
             padded_s=len(windows) * length_s,
         )
 
-    def _fill(self, row: np.ndarray, window: Window, augmentation: AugmentConfig, epoch: int) -> list[int]:
-        """Write the window's audio into `row`; give its whole token sequence."""
+    def _fill(
+        self, row: np.ndarray, window: Window, augmentation: AugmentConfig, epoch: int
+    ) -> tuple[list[int], list[tuple[float, float]]]:
+        """Write the window's audio into `row`; give its whole token sequence and each token's time."""
         longest = max(window.clips, key=lambda clip: clip.duration)
         language = prompt_language(self._data.utterances[longest.index], self._mixed)
         sequence = self._tokens.prompt(language, timestamps=window.timestamps)
+        times = [UNKNOWN] * len(sequence)
         position = 0
         for clip in window.clips:
             utterance = self._data.utterances[clip.index]
@@ -82,12 +95,15 @@ class BatchBuilder:
             samples = samples[: len(row) - position]
             row[position : position + len(samples)] = samples
             text = self._tokens.encode(utterance.text)
+            spans = token_times(utterance, self._tokens, position / SAMPLE_RATE)
             if window.timestamps:
                 start, end = position / SAMPLE_RATE, (position + len(samples)) / SAMPLE_RATE
                 text = [self._tokens.timestamp(start), *text, self._tokens.timestamp(end)]
+                spans = [UNKNOWN, *spans, UNKNOWN]
             sequence += text
+            times += spans
             position += len(samples)
-        return [*sequence, self._tokens.end]
+        return [*sequence, self._tokens.end], [*times, UNKNOWN]
 
 
 def _shift(sequences: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -100,3 +116,37 @@ def _shift(sequences: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tens
         inputs[row, : len(sequence) - 1] = tokens[:-1]
         labels[row, : len(sequence) - 1] = tokens[1:]
     return inputs, labels
+
+
+def token_times(utterance: Utterance, tokens: SpeechTokens, offset_s: float) -> list[tuple[float, float]]:
+    """Give each text token's start and end in the window, by its characters' share of its word.
+
+    A token without a known time gets `UNKNOWN`. Times are those of the recording; they do not follow a changed speed.
+    """
+    places = tokens.places(utterance.text)
+    text, position, known = utterance.text.strip(), 0, []
+    for word in utterance.words or ():
+        at = text.find(word.word, position)
+        if at < 0 or word.start is None or word.end is None:
+            return [UNKNOWN] * len(places)
+        position = at + len(word.word)
+        known.append((at, position, word.start, word.end))
+    times = []
+    for start, end in places:
+        owner = next((word for word in known if word[0] <= start < word[1]), None)
+        if owner is None:
+            times.append(UNKNOWN)
+            continue
+        first, last, begins_s, ends_s = owner
+        pace = (ends_s - begins_s) / (last - first)
+        starts_s = offset_s + begins_s + (start - first) * pace
+        times.append((starts_s, starts_s + max(1, end - start) * pace))
+    return times
+
+
+def _lay_out(times: Sequence[Sequence[tuple[float, float]]], length: int) -> torch.Tensor:
+    """Lay token times beside the labels, which are the sequence without its first token."""
+    laid = torch.full((len(times), length, 2), UNKNOWN[0])
+    for row, spans in enumerate(times):
+        laid[row, : len(spans) - 1] = torch.tensor(spans[1:])
+    return laid

@@ -21,6 +21,7 @@ from rojak.errors import TrainingError
 from rojak.evaluate.metrics import METRICS
 from rojak.features.augment import mask_features
 from rojak.model.adapters import add_lora, count_parameters
+from rojak.model.alignment import alignment_losses, build_head
 from rojak.model.whisper import IGNORED, Whisper, encode_audio, load_whisper, save_whisper, token_losses
 from rojak.runs import locked
 from rojak.train.batch import Batch
@@ -47,6 +48,9 @@ from rojak.train.runlog import RunLog, Throughput
 from rojak.train.signals import StopRequest, stop_on_signals
 from rojak.train.stages import Curriculum, StepPlan, derive_seed
 from rojak.train.validate import Validator
+
+HEAD = "alignment_head."
+"""How the temporary head's parameters are named beside the model's."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,11 @@ class Trainer:
         self.log_mel = self.whisper.log_mel()
         self.validator = Validator(config, self.whisper)
         self.parameters = trainable_parameters(self.model)
+        self.head = None
+        if config.alignment_weight:
+            size = self.whisper.network.config.d_model, self.whisper.tokens.end
+            self.head = build_head(*size, self.compute.device)
+            self.parameters |= {f"{HEAD}{name}": value for name, value in self.head.named_parameters()}
         self.optimizer = build_optimizer(self.parameters, config.optimizer)
         self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.precision == "fp16")
         self.state = RunState()
@@ -105,6 +114,8 @@ class Trainer:
             return
         self.state, tensors = load_checkpoint(folder)
         load_model_into(self.model, folder / "model")
+        if self.head is not None:
+            self.head.load_state_dict({name: tensors.pop(f"{HEAD}{name}") for name in self.head.state_dict()})
         restore_optimizer(self.optimizer, self.parameters, tensors)
         if self.state.loss_scale:
             self.scaler.load_state_dict(self.state.loss_scale)
@@ -189,7 +200,15 @@ class Trainer:
             with self.compute.autocast():
                 encoded = encode_audio(self.whisper.network, mel)
                 labels = batch.labels.to(device)
-                loss = token_losses(self.whisper.network, encoded, batch.inputs.to(device), labels).sum() / num_tokens
+                inputs = batch.inputs.to(device)
+                if self.head is None:
+                    loss = token_losses(self.whisper.network, encoded, inputs, labels).sum() / num_tokens
+                else:
+                    times = batch.times.to(device)
+                    losses, alignment = alignment_losses(
+                        self.whisper.network, self.head, encoded, inputs, labels, times
+                    )
+                    loss = (losses.sum() + self.config.alignment_weight * alignment * len(losses)) / num_tokens
             value = loss.item()
             if not math.isfinite(value):
                 raise TrainingError(_not_finite("loss", value, self.state.step, batch.audio_ids))
@@ -229,6 +248,8 @@ class Trainer:
         """Checkpoint; then, when this step is the best yet, make it `best/`; then let old checkpoints go."""
         self.state.loss_scale = self.scaler.state_dict() or None
         tensors = optimizer_tensors(self.optimizer, self.parameters)
+        if self.head is not None:
+            tensors |= {f"{HEAD}{name}": value.detach().cpu() for name, value in self.head.state_dict().items()}
         folder = save_checkpoint(self.run, self.state, tensors, self._save_model)
         if self.state.best and self.state.best[0][1] == self.state.step:
             replace_folder(folder / "model", self.run / "best")
