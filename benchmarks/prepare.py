@@ -11,6 +11,7 @@ The first corpus, or `--convert-hours` of it, is prepared once more as 16-kHz WA
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -32,10 +33,12 @@ CHILD = """
 import json, sys
 from pathlib import Path
 from rojak.data.prepare import prepare
+from rojak.data.settings import PrepareSettings
 from rojak.model.names import token_counter
 if __name__ == "__main__":
     count = token_counter(sys.argv[3]) if len(sys.argv) > 3 else None
-    done = prepare(Path(sys.argv[1]), Path(sys.argv[2]), count_tokens=count)
+    settings = PrepareSettings(refuse_duplicates=False)  # the same sound may be listed again to make hours
+    done = prepare(Path(sys.argv[1]), Path(sys.argv[2]), settings=settings, count_tokens=count)
     print(json.dumps([sum(done.clips.values()), done.audio_s, done.wall_s, sum(done.refused.values())]))
 """
 WANTED = {"16 kHz FLAC": 150, "16 kHz WAV": 150, "44.1 kHz stereo MP3": 60}
@@ -50,25 +53,32 @@ class Measured(NamedTuple):
     wall_s: float
     refused: int
     peak_bytes: int
+    cpu_s: float
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, nargs="+", default=[1.0])
-    parser.add_argument("--convert-hours", type=float, default=0.5)
     parser.add_argument(
-        "--work-dir", type=Path, help="folder for the corpora; default: the system's temporary one"
+        "--distinct-hours", type=float, help="speak so many hours and repeat them under new ids; default: all distinct"
     )
+    parser.add_argument("--convert-hours", type=float, default=0.5)
+    parser.add_argument("--work-dir", type=Path, help="folder for the corpora; default: the system's temporary one")
     args = parser.parse_args()
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}; tokens counted: {_tokenizer() != []}.\n")
-    print("| corpus | clips | refused | wall | × real time | wanted | peak memory | wanted |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    print(f"Load of the machine before: {os.getloadavg()[0]:.1f}. CPU is the time of all processes together: what is")
+    print("wall time on a busy machine is CPU ÷ cores on an idle one.\n")
+    print(
+        "| corpus | clips | refused | wall | CPU | × real time (wall) | (CPU ÷ cores) | wanted | peak memory | wanted |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     missed = 0
     with tempfile.TemporaryDirectory(dir=args.work_dir) as temporary:
         work = Path(temporary)
         for number, hours in enumerate(args.hours):
             corpus = work / "corpus"
-            synthesize(corpus, hours, 11, show_progress=False)
+            synthesize(corpus, min(hours, args.distinct_hours or hours), 11, show_progress=False)
+            repeat(corpus, hours)
             missed += report(f"{hours:g} h", "16 kHz FLAC", measure(corpus, work / "data"))
             if number == 0:
                 for kind in ("16 kHz WAV", "44.1 kHz stereo MP3"):
@@ -83,7 +93,15 @@ def main() -> None:
 def report(hours: str, kind: str, run: Measured) -> bool:
     """Print a row; say whether a target was missed."""
     speed, gigabytes = run.audio_s / run.wall_s, run.peak_bytes / 1e9
-    cells = [f"{hours} of {kind}", str(run.clips), str(run.refused), f"{run.wall_s:.0f} s", f"{speed:.0f}"]
+    cells = [
+        f"{hours} of {kind}",
+        str(run.clips),
+        str(run.refused),
+        f"{run.wall_s:.0f} s",
+        f"{run.cpu_s:.0f} s",
+        f"{speed:.0f}",
+    ]
+    cells += [f"{run.audio_s / run.cpu_s * (os.cpu_count() or 1):.0f}"]
     cells += [f"≥ {WANTED[kind]}", f"{gigabytes:.2f} GB", f"< {WANTED_GB} GB"]
     print("| " + " | ".join(cells) + " |", flush=True)
     return speed < WANTED[kind] or gigabytes >= WANTED_GB
@@ -97,7 +115,7 @@ def measure(corpus: Path, out_dir: Path) -> Measured:
         child = subprocess.Popen(
             [sys.executable, script.name, corpus, out_dir, *_tokenizer()], stdout=subprocess.PIPE, text=True
         )
-        peak = 0
+        before, peak = resource.getrusage(resource.RUSAGE_CHILDREN), 0
         while child.poll() is None:
             peak = max(peak, sum(proportional_bytes(pid) for pid in family(child.pid)))
             time.sleep(0.1)
@@ -106,7 +124,19 @@ def measure(corpus: Path, out_dir: Path) -> Measured:
             sys.exit(f"prepare ended with {child.returncode}")
         clips, audio_s, wall_s, refused = json.loads(child.stdout.read())
     shutil.rmtree(out_dir)
-    return Measured(clips, audio_s, wall_s, refused, peak)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measured(clips, audio_s, wall_s, refused, peak, cpu_s)
+
+
+def repeat(corpus: Path, hours: float) -> None:
+    """List the clips of every split again under new ids until they last so many hours; the files stay as they are."""
+    found = {path: json.loads(path.read_text(encoding="utf-8")) for path in corpus.glob("*/transcripts.json")}
+    seconds = sum(item["duration"] for items in found.values() for item in items.values())
+    times = round(hours * 3600 / seconds)
+    for path, items in found.items() if times > 1 else ():
+        again = {f"{audio_id}-{n}": item for n in range(times) for audio_id, item in items.items()}
+        path.write_text(json.dumps(again), encoding="utf-8")
 
 
 def _tokenizer() -> list[str]:
