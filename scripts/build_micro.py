@@ -25,7 +25,7 @@ from rojak.model.names import MICRO_DIR
 from rojak.model.whisper import load_whisper, save_whisper
 from rojak.train.loop import train
 
-HOURS = 8.0
+HOURS = 16.0
 SEED = 100
 CONFIG = Path(__file__).parents[1] / "configs" / "micro-base.yaml"
 WEIGHT_FILES = ("config.json", "generation_config.json", "model.safetensors", "preprocessor_config.json",
