@@ -31,10 +31,9 @@ def add_lora(whisper: Whisper, config: TrainConfig) -> PeftModel:
         target_modules=list(config.lora_target_modules),
         base_model_name_or_path=config.model_name,
     )
-    model = get_peft_model(whisper.network, settings)
-    # peft writes the path that was loaded from; the name the user gave works on other machines too.
-    model.peft_config["default"].base_model_name_or_path = config.model_name
-    return model
+    # peft writes down the path that was loaded from; the name the user gave works on other machines too.
+    whisper.network.name_or_path = config.model_name
+    return get_peft_model(whisper.network, settings)
 
 
 def load_adapted(folder: Path) -> Whisper:

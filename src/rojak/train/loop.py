@@ -259,7 +259,8 @@ class Trainer:
         if self.config.adapter == "none":
             save_whisper(self.whisper, folder)
         else:
-            self.model.save_pretrained(folder)  # type: ignore[operator]
+            # The vocabulary never changes; left to find out for itself, peft asks the hub.
+            self.model.save_pretrained(folder, save_embedding_layers=False)  # type: ignore[operator]
 
     def _finish(self, log: RunLog) -> TrainSummary:
         if not self.state.best:

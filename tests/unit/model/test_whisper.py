@@ -84,7 +84,7 @@ def test_token_losses_are_the_library_s_own_mean(
 
 @pytest.mark.parametrize("name", ["no/such-model", "/nowhere/at/all"])
 def test_a_model_that_is_not_there_gets_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="Cannot load the model") as error:
         load_whisper(name)
     assert "\n" not in str(error.value)
