@@ -29,7 +29,7 @@ class RuntimeOptions:
         context: `full` shows the encoder 30 s as every other program does, `trim` only the clip (`trim_safe` models).
         max_new_tokens: Longest transcript of a clip.
         batch_seconds: Audio seconds that are decoded together.
-        word_times: Also find when each word is said; refused by kinds that cannot.
+        word_times: Also find when each word is said; `onnx` and `ggml` exports cannot and give none.
     """
 
     context: Context = "full"
@@ -57,7 +57,7 @@ class Decoded:
         tokens: Ids of the text, in the model's own vocabulary.
         avg_logprob: Mean natural logarithm of the probabilities of the tokens and the end-of-text.
         language: The code in the prompt, given or detected.
-        words: With `word_times`; None without.
+        words: With `word_times`; None without, and from a kind that cannot.
         decode_s: The clip's share of its batch's seconds, front end included.
     """
 

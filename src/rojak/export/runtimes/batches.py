@@ -7,9 +7,11 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import WhisperFeatureExtractor, WhisperTokenizer
 
 from rojak.audio import SAMPLE_RATE, Samples
 from rojak.errors import InputError
@@ -17,6 +19,7 @@ from rojak.evaluate.decode import ClipToDecode
 from rojak.export.runtime import Decoded, HeardWord, Languages, RuntimeOptions
 from rojak.features.mel import SAMPLES_PER_POSITION, WINDOW_SECONDS, LogMel
 from rojak.model.whisper import SpeechTokens
+from rojak.runs import read_json
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Batch:
 
     Attributes:
         mel: `(batch, mels, frames)` float32.
-        prompts: The tokens before the text; None where the language is to be detected.
+        languages: Codes; None where the language is to be detected.
         durations_s: Of each clip, without padding.
     """
 
@@ -35,11 +38,45 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Front:
+    """What an exported folder holds beside the weights.
+
+    Attributes:
+        tokens: The vocabulary.
+        log_mel: The front end, on the CPU.
+        suppress: Tokens that are never chosen.
+        suppress_first: Tokens that no text begins with.
+    """
+
+    tokens: SpeechTokens
+    log_mel: LogMel
+    suppress: list[int]
+    suppress_first: list[int]
+
+
+def open_front(folder: Path) -> Front:
+    """Load tokenizer, front end and generation settings of an exported folder.
+
+    Raises:
+        InputError: One of them is missing or malformed.
+    """
+    try:
+        tokens = SpeechTokens.of(WhisperTokenizer.from_pretrained(folder, local_files_only=True))
+        extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{folder} lacks a usable tokenizer or front end ({reason}); export again.") from error
+    settings = read_json(folder / "generation_config.json")
+    suppress = settings.get("suppress_tokens") or [], settings.get("begin_suppress_tokens") or []
+    return Front(tokens, LogMel(extractor, torch.device("cpu")), *suppress)
+
+
+@dataclass(frozen=True)
 class Heard:
-    """What a runtime gives for one clip: text tokens, their log-probabilities (and the end's), the language, words."""
+    """What a runtime gives for one clip: text tokens, the mean of their log-probabilities, language, words."""
 
     tokens: list[int]
-    logprobs: list[float]
+    avg_logprob: float
     language: str
     words: tuple[HeardWord, ...] | None = None
 
@@ -111,5 +148,5 @@ def _stack(clips: Sequence[Samples], length_s: float) -> Samples:
 
 
 def _decoded(tokens: SpeechTokens, heard: Heard, seconds: float) -> Decoded:
-    mean = sum(heard.logprobs) / len(heard.logprobs) if heard.logprobs else 0.0
-    return Decoded(tokens.decode(heard.tokens), tuple(heard.tokens), mean, heard.language, heard.words, seconds)
+    text = tokens.decode(heard.tokens)
+    return Decoded(text, tuple(heard.tokens), heard.avg_logprob, heard.language, heard.words, seconds)
