@@ -66,7 +66,9 @@ class Ct2Runtime:
             suppress_tokens=[*self.front.suppress, *range(tokens.end + 1, len(tokens.tokenizer))],
         )
         texts = [[int(token) for token in result.sequences_ids[0]] for result in results]
-        means = [float(result.scores[0]) for result in results]
+        # The library's score is the sum, the end-of-text's included, over the number of text tokens.
+        sums = [float(result.scores[0]) * max(1, len(text)) for result, text in zip(results, texts, strict=True)]
+        means = [total / (len(text) + 1) for total, text in zip(sums, texts, strict=True)]
         words = self._words(encoded, texts, codes, batch) if options.word_times else [None] * len(texts)
         return [
             Heard(text, mean, code, word) for text, mean, code, word in zip(texts, means, codes, words, strict=True)
