@@ -51,7 +51,7 @@ def _converter(plain_dir: str) -> Any:
     try:
         from ctranslate2.converters import TransformersConverter
     except ImportError:
-        raise MissingExtraError("ct2 needs ctranslate2; install it with: pip install 'rojak[ct2]'.") from None
+        raise MissingExtraError("ct2 needs ctranslate2; install it with: pip install faster-whisper.") from None
 
     class Filled(TransformersConverter):  # type: ignore[misc]
         """The library's converter, with a small vocabulary filled up to the size of OpenAI's."""

@@ -111,7 +111,7 @@ def open_ct2(folder: Path, record: ExportRecord, device: Device) -> Ct2Runtime:
         import ctranslate2
     except ImportError:
         raise MissingExtraError(
-            f"{folder} needs ctranslate2 to run; install it with: pip install 'rojak[ct2]'."
+            f"{folder} needs ctranslate2 to run; install it with: pip install faster-whisper."
         ) from None
     if device == "cuda" and not ctranslate2.get_cuda_device_count():
         raise InputError("device cuda: this machine has no CUDA GPU that CTranslate2 can use; take cpu or auto.")

@@ -89,7 +89,7 @@ def open_ggml(folder: Path, record: ExportRecord) -> GgmlRuntime:
         from pywhispercpp.model import Model
     except ImportError:
         raise MissingExtraError(
-            f"{folder} needs pywhispercpp to run; install it with: pip install pywhispercpp."
+            f"{folder} needs pywhispercpp to run; install it with: pip install 'rojak[ggml]'."
         ) from None
     front = open_front(folder)
     path = folder / f"ggml-{record.dtype}.bin"
