@@ -17,7 +17,8 @@ from rojak.export.plain import FRONT_FILES
 
 DTYPES = ("float32", "float16", "int8", "int8_float16")
 MIN_VOCABULARY = 51866
-"""CTranslate2 takes a model with fewer tokens than 51865 for an English-only one, and one more stands for Cantonese."""
+"""CTranslate2 takes a model for English-only by its vocabulary: up to 4.7 when it has fewer than 51865 tokens (one more
+stands for Cantonese), since 4.8 when it lacks the empty token that OpenAI's multilingual vocabulary has."""
 NEVER = -1e4
 """Bias of a token that only fills the vocabulary up."""
 NEVER_FIRST = (" -", " '", *(f" {sign}" for sign in "♩♪♫♬♭♮♯"))
@@ -50,7 +51,7 @@ def _converter(plain_dir: str) -> Any:
     try:
         from ctranslate2.converters import TransformersConverter
     except ImportError:
-        raise MissingExtraError("ct2 needs ctranslate2; install it with: pip install 'rojak[ct2]'.") from None
+        raise MissingExtraError("ct2 needs ctranslate2; install it with: pip install faster-whisper.") from None
 
     class Filled(TransformersConverter):  # type: ignore[misc]
         """The library's converter, with a small vocabulary filled up to the size of OpenAI's."""
@@ -75,7 +76,7 @@ def _fill_up(spec: Any) -> None:
     spec.decoder.embeddings.weight = spec.decoder.projection.weight = filled
     spec.decoder.projection.bias = bias
     tokens: list[str] = spec._vocabulary
-    spec.register_vocabulary([*tokens, *(f"<|unused_{number}|>" for number in range(missing))])
+    spec.register_vocabulary([*tokens, "", *(f"<|unused_{number}|>" for number in range(missing - 1))])
 
 
 def _fill_up_tokenizer(path: Path) -> None:

@@ -11,6 +11,7 @@ cannot be written. See whisper.cpp `models/convert-pt-to-ggml.py` and `src/whisp
 """
 
 import json
+import shutil
 import struct
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rojak.errors import InputError
+from rojak.export.plain import FRONT_FILES
 from rojak.export.vocabulary import token_bytes
 from rojak.model.whisper import Whisper
 
@@ -105,11 +107,12 @@ def check_vocabulary(whisper: Whisper) -> None:
         )
 
 
-def write_ggml(whisper: Whisper, out_dir: Path, dtype: str) -> None:
-    """Write `ggml-DTYPE.bin`.
+def write_ggml(whisper: Whisper, plain_dir: Path, out_dir: Path, dtype: str) -> None:
+    """Write `ggml-DTYPE.bin`, and beside it what Rojak's own runtime reads tokens by.
 
     Args:
         whisper: Model with OpenAI's vocabulary.
+        plain_dir: The same model, written by `write_plain`.
         out_dir: Existing folder to write into.
         dtype: One of `DTYPES`.
 
@@ -132,6 +135,8 @@ def write_ggml(whisper: Whisper, out_dir: Path, dtype: str) -> None:
         _write_vocabulary(file, whisper)
         for name, tensor in whisper.network.model.state_dict().items():
             _write_tensor(file, tensor_name(name), tensor.float().cpu().numpy(), dtype)
+    for name in FRONT_FILES:
+        shutil.copy(plain_dir / name, out_dir / name)
 
 
 def _write_vocabulary(file: BinaryIO, whisper: Whisper) -> None:

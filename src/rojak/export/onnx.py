@@ -168,5 +168,7 @@ def _quantize(path: Path) -> None:
     logging.getLogger().setLevel(logging.ERROR)
     whole = path.with_suffix(".float.onnx")
     path.rename(whole)
-    quantize_dynamic(whole, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm"])
+    quantize_dynamic(
+        whole, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm"]
+    )
     whole.unlink()

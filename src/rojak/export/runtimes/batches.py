@@ -105,11 +105,7 @@ def transcribe_batches(
     languages = list_languages(tokens, language, len(audio))
     groups: dict[float, list[int]] = defaultdict(list)
     for index, samples in enumerate(audio):
-        if len(samples) > WINDOW_SECONDS * SAMPLE_RATE + SAMPLES_PER_POSITION:
-            raise InputError(
-                f"clip {index} lasts {len(samples) / SAMPLE_RATE:.1f} s and Whisper hears {WINDOW_SECONDS:.0f} s at a "
-                "time; cut it into windows first."
-            )
+        check_length(index, samples)
         groups[ClipToDecode(index, samples, None).window_s(options.context)].append(index)
     results: dict[int, Decoded] = {}
     for length_s, members in sorted(groups.items()):
@@ -127,6 +123,15 @@ def transcribe_batches(
             for index, clip in zip(chosen, heard, strict=True):
                 results[index] = _decoded(tokens, clip, seconds)
     return [results[index] for index in range(len(audio))]
+
+
+def check_length(index: int, samples: Samples) -> None:
+    """Refuse a clip that does not fit a window."""
+    if len(samples) > WINDOW_SECONDS * SAMPLE_RATE + SAMPLES_PER_POSITION:
+        raise InputError(
+            f"clip {index} lasts {len(samples) / SAMPLE_RATE:.1f} s and Whisper hears {WINDOW_SECONDS:.0f} s at a "
+            "time; cut it into windows first."
+        )
 
 
 def list_languages(tokens: SpeechTokens, language: Languages, count: int) -> list[str | None]:

@@ -66,7 +66,9 @@ class Ct2Runtime:
             suppress_tokens=[*self.front.suppress, *range(tokens.end + 1, len(tokens.tokenizer))],
         )
         texts = [[int(token) for token in result.sequences_ids[0]] for result in results]
-        means = [float(result.scores[0]) for result in results]
+        # The library's score is the sum, the end-of-text's included, over the number of text tokens.
+        sums = [float(result.scores[0]) * max(1, len(text)) for result, text in zip(results, texts, strict=True)]
+        means = [total / (len(text) + 1) for total, text in zip(sums, texts, strict=True)]
         words = self._words(encoded, texts, codes, batch) if options.word_times else [None] * len(texts)
         return [
             Heard(text, mean, code, word) for text, mean, code, word in zip(texts, means, codes, words, strict=True)
@@ -109,7 +111,7 @@ def open_ct2(folder: Path, record: ExportRecord, device: Device) -> Ct2Runtime:
         import ctranslate2
     except ImportError:
         raise MissingExtraError(
-            f"{folder} needs ctranslate2 to run; install it with: pip install 'rojak[ct2]'."
+            f"{folder} needs ctranslate2 to run; install it with: pip install faster-whisper."
         ) from None
     if device == "cuda" and not ctranslate2.get_cuda_device_count():
         raise InputError("device cuda: this machine has no CUDA GPU that CTranslate2 can use; take cpu or auto.")

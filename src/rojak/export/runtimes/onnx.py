@@ -143,7 +143,7 @@ def open_onnx(folder: Path, record: ExportRecord, device: Device) -> OnnxRuntime
         import onnxruntime
     except ImportError:
         raise MissingExtraError(
-            f"{folder} needs onnxruntime to run; install it with: pip install 'rojak[onnx]'."
+            f"{folder} needs onnxruntime to run; install it with: pip install onnxruntime."
         ) from None
     from rojak.export.tensorrt import providers
 
