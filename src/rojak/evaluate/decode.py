@@ -17,7 +17,11 @@ import torch
 from transformers import DynamicCache, EncoderDecoderCache
 
 from rojak.features.mel import SAMPLES_PER_POSITION, WINDOW_SECONDS
+from rojak.model.labels import word_languages
+from rojak.model.pieces import cut_into_words
 from rojak.model.whisper import Whisper, encode_audio
+from rojak.model.word_times import time_words
+from rojak.records import LANGUAGES, HeardWord
 
 Context = Literal["full", "trim"]
 SAMPLE_RATE = 16000
@@ -40,6 +44,8 @@ class DecodeOptions:
     batch_seconds: float = 240.0
     max_new_tokens: int = 224
     """OpenAI's own limit for a window: half of the decoder's positions."""
+    word_times: bool = False
+    """Give every word its time and confidence too, at the cost of one more pass of the decoder."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,8 @@ class Decoded:
     language: str
     decode_s: float
     """The clip's share of its batch's seconds, front end included."""
+    words: tuple[HeardWord, ...] | None = None
+    """Its words, where the model tags their languages or their times were asked for."""
 
 
 @dataclass
@@ -116,11 +124,31 @@ def _decode_batch(
         languages = [given or heard for given, heard in zip(languages, detected, strict=True)]
     prompts = torch.tensor([whisper.tokens.prompt(language or "en") for language in languages], device=encoded.device)
     tokens = greedy_tokens(whisper, encoded, prompts, options.max_new_tokens)
+    codes = [language or "en" for language in languages]
+    words = _heard_words(whisper, encoded, clips, codes, tokens, options)
     seconds = (time.perf_counter() - started) / len(clips)
     return [
-        Decoded(clip.index, whisper.tokens.decode(ids), language or "en", seconds)
-        for clip, ids, language in zip(clips, tokens, languages, strict=True)
+        Decoded(clip.index, whisper.tokens.decode(ids), language, seconds, heard)
+        for clip, ids, language, heard in zip(clips, tokens, codes, words, strict=True)
     ]
+
+
+def _heard_words(
+    whisper: Whisper, encoded: torch.Tensor, clips: Sequence[ClipToDecode], languages: Sequence[str],
+    ids: Sequence[Sequence[int]], options: DecodeOptions,
+) -> list[tuple[HeardWord, ...] | None]:  # fmt: skip
+    """Give the words of each clip where times were asked for or the model tags its words."""
+    if options.word_times:
+        durations = [len(clip.samples) / SAMPLE_RATE for clip in clips]
+        return [tuple(words) for words in time_words(whisper, encoded, languages, ids, durations)]
+    if whisper.tokens.labelling.language_tags == "none":
+        return [None] * len(clips)
+    found: list[tuple[HeardWord, ...] | None] = []
+    for row, language in zip(ids, languages, strict=True):
+        pieces = cut_into_words(whisper.tokens, row)
+        said = word_languages(whisper.tokens, row, pieces, language)
+        found.append(tuple(HeardWord(word=p.word, language=lang) for p, lang in zip(pieces, said, strict=True)))
+    return found
 
 
 def detect_languages(whisper: Whisper, encoded: torch.Tensor) -> list[str]:
@@ -151,6 +179,8 @@ def greedy_tokens(
     settings: Any = network.generation_config
     forbidden = torch.zeros(network.config.vocab_size, dtype=torch.bool, device=encoded.device)
     forbidden[tokens.end + 1 :] = True
+    if tokens.labelling.language_tags != "none":
+        forbidden[[tokens.languages[code] for code in LANGUAGES]] = False
     forbidden[list(settings.suppress_tokens or [])] = True
     at_start = forbidden.clone()
     at_start[list(settings.begin_suppress_tokens or [])] = True
