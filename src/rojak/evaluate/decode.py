@@ -19,6 +19,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from rojak.features.mel import SAMPLES_PER_POSITION, WINDOW_SECONDS
 from rojak.model.labels import word_languages
 from rojak.model.pieces import cut_into_words
+from rojak.model.restore import RestoredParticle, restore
 from rojak.model.whisper import Whisper, encode_audio
 from rojak.model.word_times import time_words
 from rojak.records import LANGUAGES, HeardWord
@@ -46,6 +47,8 @@ class DecodeOptions:
     """OpenAI's own limit for a window: half of the decoder's positions."""
     word_times: bool = False
     """Give every word its time and confidence too, at the cost of one more pass of the decoder."""
+    restore_particles: bool = True
+    """Put dropped particles back where the model has learnt to (`rojak fit-particles`)."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Decoded:
     """The clip's share of its batch's seconds, front end included."""
     words: tuple[HeardWord, ...] | None = None
     """Its words, where the model tags their languages or their times were asked for."""
+    restored: tuple[RestoredParticle, ...] = ()
+    """Particles that were not decoded and put back."""
 
 
 @dataclass
@@ -113,11 +118,7 @@ def _decode_batch(
     whisper: Whisper, clips: Sequence[ClipToDecode], length_s: float, options: DecodeOptions
 ) -> list[Decoded]:
     started = time.perf_counter()
-    num_samples = round(length_s * SAMPLE_RATE / SAMPLES_PER_POSITION) * SAMPLES_PER_POSITION
-    waveforms = np.zeros((len(clips), num_samples), np.float32)
-    for row, clip in zip(waveforms, clips, strict=True):
-        row[: len(clip.samples)] = clip.samples[:num_samples]
-    encoded = encode_audio(whisper.network, whisper.log_mel()(torch.from_numpy(waveforms)))
+    encoded = encode_clips(whisper, clips, length_s)
     languages = [clip.language for clip in clips]
     if None in languages:
         detected = detect_languages(whisper, encoded)
@@ -125,12 +126,32 @@ def _decode_batch(
     prompts = torch.tensor([whisper.tokens.prompt(language or "en") for language in languages], device=encoded.device)
     tokens = greedy_tokens(whisper, encoded, prompts, options.max_new_tokens)
     codes = [language or "en" for language in languages]
+    put_back: list[list[RestoredParticle]] = [[] for _ in clips]
+    if whisper.restoration is not None and options.restore_particles:
+        heard = restore(whisper, encoded, codes, tokens, [clip.samples for clip in clips])
+        tokens, put_back = [ids for ids, _ in heard], [particles for _, particles in heard]
     words = _heard_words(whisper, encoded, clips, codes, tokens, options)
     seconds = (time.perf_counter() - started) / len(clips)
     return [
-        Decoded(clip.index, whisper.tokens.decode(ids), language, seconds, heard)
-        for clip, ids, language, heard in zip(clips, tokens, codes, words, strict=True)
+        Decoded(clip.index, whisper.tokens.decode(ids), language, seconds, _mark(heard, restored), tuple(restored))
+        for clip, ids, language, heard, restored in zip(clips, tokens, codes, words, put_back, strict=True)
     ]
+
+
+def encode_clips(whisper: Whisper, clips: Sequence[ClipToDecode], length_s: float) -> torch.Tensor:
+    """Give the encoder output, `(batch, positions, dim)`, of clips laid into windows of one length."""
+    num_samples = round(length_s * SAMPLE_RATE / SAMPLES_PER_POSITION) * SAMPLES_PER_POSITION
+    waveforms = np.zeros((len(clips), num_samples), np.float32)
+    for row, clip in zip(waveforms, clips, strict=True):
+        row[: len(clip.samples)] = clip.samples[:num_samples]
+    return encode_audio(whisper.network, whisper.log_mel()(torch.from_numpy(waveforms)))
+
+
+def _mark(words: tuple[HeardWord, ...] | None, restored: Sequence[RestoredParticle]) -> tuple[HeardWord, ...] | None:
+    places = {particle.word for particle in restored}
+    if words is None or not places:
+        return words
+    return tuple(w.model_copy(update={"restored": True}) if n in places else w for n, w in enumerate(words))
 
 
 def _heard_words(

@@ -14,6 +14,7 @@ from rojak.errors import InputError
 from rojak.model.labelling import read_labelling
 from rojak.model.names import MICRO_NAME, model_path
 from rojak.model.particle_tokens import with_particle_tokens
+from rojak.model.restoration import read_restoration
 from rojak.model.whisper import Whisper, load_whisper
 from rojak.runs import read_json
 
@@ -55,14 +56,14 @@ def load_adapted(folder: Path) -> Whisper:
     base_name = settings.get("base_model_name_or_path")
     if not base_name:
         raise InputError(f"{folder / ADAPTER_FILE} does not name its base model (base_model_name_or_path).")
-    labelling = read_labelling(folder)
+    labelling, restoration = read_labelling(folder), read_restoration(folder)
     base = with_particle_tokens(load_whisper(base_name), labelling.particle_tokens)
     try:
         merged = PeftModel.from_pretrained(base.network, folder, use_safetensors=True).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder} does not fit its base model {base_name}: {str(error).splitlines()[0]}") from error
     tokens = replace(base.tokens, labelling=labelling)
-    return replace(base, name=str(folder), network=merged.eval(), tokens=tokens)
+    return replace(base, name=str(folder), network=merged.eval(), tokens=tokens, restoration=restoration)
 
 
 def resolve_model(name: str) -> Path | None:

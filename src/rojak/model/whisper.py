@@ -18,6 +18,7 @@ from rojak.errors import InputError, MissingExtraError
 from rojak.features.mel import LogMel
 from rojak.model.labelling import Labelling, read_labelling, write_labelling
 from rojak.model.names import MICRO_NAME, model_path
+from rojak.model.restoration import Restoration, read_restoration, write_restoration
 
 logging.disable_progress_bar()
 
@@ -108,6 +109,7 @@ class Whisper:
     network: WhisperForConditionalGeneration
     tokens: SpeechTokens
     extractor: WhisperFeatureExtractor
+    restoration: Restoration | None = None
 
     @property
     def device(self) -> torch.device:
@@ -142,7 +144,7 @@ def load_whisper(
         config = WhisperConfig.from_pretrained(path)
         if config.model_type != "whisper":
             raise InputError(f"{name} is a {config.model_type} model; Rojak works with Whisper models only.")
-        labelling = read_labelling(Path(path))
+        labelling, restoration = read_labelling(Path(path)), read_restoration(Path(path))
         tokenizer = HubTokenizer.from_pretrained(path)
         extractor = WhisperFeatureExtractor.from_pretrained(path)
         if random_weights:
@@ -158,7 +160,7 @@ def load_whisper(
         known = f"{MICRO_NAME}, a folder with a Whisper model, or a hub id such as openai/whisper-large-v3"
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"Cannot load the model {name!r} ({reason}); allowed are {known}.") from error
-    return Whisper(name, network.eval(), SpeechTokens.of(tokenizer, labelling), extractor)
+    return Whisper(name, network.eval(), SpeechTokens.of(tokenizer, labelling), extractor, restoration)
 
 
 def _nf4(dtype: torch.dtype) -> object:
@@ -227,6 +229,8 @@ def save_whisper(whisper: Whisper, folder: Path) -> None:
     whisper.tokens.tokenizer.save_pretrained(folder)
     whisper.extractor.save_pretrained(folder)
     write_labelling(folder, whisper.tokens.labelling)
+    if whisper.restoration is not None:
+        write_restoration(folder, whisper.restoration)
 
 
 def generation_settings(whisper: Whisper) -> GenerationConfig:
