@@ -69,7 +69,7 @@ def _slices(systems: Sequence[Scores], slicing: str) -> list[str]:
         cells = [format_value(cell.metrics[name], METRICS[name].unit) for name in SLICE_COLUMNS]
         for scores in others:
             other = scores.slices.get(slicing, {}).get(part)
-            cells.append(format_value(other.metrics["wer"], "%") if other else "")
+            cells.append(format_value(other.metrics["wer"], "%") if other else "not measured")
         rows.append([_escape(part), f"{cell.utterances}{' (few)' if cell.few else ''}", *cells])
     head = ["", "Utterances", *(METRICS[name].title for name in SLICE_COLUMNS)]
     lines = _table([*head, *(f"WER {scores.system}" for scores in others)], rows)
