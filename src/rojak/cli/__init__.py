@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from rojak.cli import data, models, text  # noqa: F401 - importing them adds their commands
+from rojak.cli import data, models, settings, text  # noqa: F401 - importing them adds their commands
 from rojak.cli.app import app, err
 from rojak.errors import RojakError
 
