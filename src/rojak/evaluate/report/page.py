@@ -17,7 +17,8 @@ from rojak.errors import InputError
 from rojak.evaluate.report import breakdown, summary
 from rojak.evaluate.report.browser import BrowserData, browser_data
 from rojak.evaluate.report.curves import curves_section
-from rojak.evaluate.report.html import Child, Html, element, escape, join
+from rojak.evaluate.report.happened import happened_section
+from rojak.evaluate.report.html import Child, Html, document, escape, join, section_bodies, section_links
 from rojak.evaluate.report.markdown import write_markdown_report
 from rojak.evaluate.results import Scores
 from rojak.runs import write_bytes
@@ -78,22 +79,21 @@ def build_page(
     browser = browser_data(systems, read_audio)
     sections = _sections(systems, browser, run_log)
     about, how = summary.describe(systems, date)
-    return template.substitute(
+    body = template.substitute(
         title=escape(title),
         about=escape(about),
         how=escape(how),
-        style=(resources / "report.css").read_text(encoding="utf-8"),
-        policy=(
-            f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
-            "media-src data: blob:; base-uri 'none'; form-action 'none'"
-        ),
-        contents=join(element("a", name, href=f"#{anchor}") for anchor, name, _ in sections),
-        sections=join(
-            element("section", element("h2", name), content, id=anchor) for anchor, name, content in sections
-        ),
+        contents=section_links(sections),
+        sections=section_bodies(sections),
         rows=browser.rows,
         clips=browser.clips,
         script=script,
+    )
+    return document(
+        title,
+        body,
+        style=(resources / "report.css").read_text(encoding="utf-8"),
+        allowed=f"script-src 'sha256-{digest}'; img-src data:; media-src data: blob:",
     )
 
 
@@ -104,7 +104,7 @@ def _sections(systems: Sequence[Scores], browser: BrowserData, run_log: Path | N
     found: list[tuple[str, str, Child]] = [
         ("targets", "Targets", targets),
         ("measures", "Measures", summary.measures_section(systems, comparisons)),
-        ("learning", "Learning", curves_section(run_log)),
+        ("learning", "Learning", join([happened_section(run_log), curves_section(run_log)])),
         ("slices", "Slices", breakdown.slices_section(systems)),
         ("noise", "Noise", breakdown.noise_section(systems)),
         ("particles", "Particles", breakdown.particles_section(systems)),
