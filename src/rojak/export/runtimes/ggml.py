@@ -18,7 +18,7 @@ from rojak.evaluate.decode import ClipToDecode
 from rojak.export.folder import ExportRecord
 from rojak.export.runtime import Decoded, Kind, Languages, RuntimeOptions
 from rojak.export.runtimes.batches import Front, check_length, list_languages, open_front
-from rojak.export.runtimes.words import POSITION_S
+from rojak.model.word_times import POSITION_S
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def open_ggml(folder: Path, record: ExportRecord) -> GgmlRuntime:
         temperature_inc=0.0,
         no_speech_thold=1.0,
         greedy={"best_of": 1},
-        suppress_blank=bool(front.suppress_first),
-        suppress_nst=bool(front.suppress),
+        suppress_blank=bool(front.forbidden_first),
+        suppress_nst=any(token < front.tokens.end for token in front.forbidden),
     )
     if model._ctx is None:
         raise InputError(f"{path} cannot be opened by whisper.cpp; export again.")
