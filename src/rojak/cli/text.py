@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -87,6 +87,9 @@ def tag(
     words: Annotated[
         list[Path] | None, typer.Option(help="YAML with your own words and particles; repeatable.")
     ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder with a Hugging Face classifier to tag in the built-in tagger's place.")
+    ] = None,
 ) -> None:
     """Give every word its language: ms, en, zh, ta, particle or other, as JSON Lines.
 
@@ -94,7 +97,13 @@ def tag(
     """
     from rojak.text.language import load_tagger, tag_lines
 
-    tagger = load_tagger(tuple(words or ()))
+    if model is not None and words:
+        raise InputError("Give --words or --model: word lists are for the built-in tagger.")
+    tagger: Any = load_tagger(tuple(words or ()))
+    if model is not None:
+        from rojak.text.classifier import load_classifier
+
+        tagger = load_classifier(model)
     try:
         lines = file.open(encoding="utf-8") if file else sys.stdin
         with lines:
