@@ -40,6 +40,8 @@ class RunState:
     best: list[tuple[float, int]] = field(default_factory=list)
     """(badness, step) of the kept checkpoints, best first; see `ValidationResult.badness`."""
     loss_scale: dict[str, Any] | None = None
+    parts: int = 1
+    """Pieces into which micro-batches are cut since memory ran out."""
 
 
 def checkpoint_path(run: Path, step: int) -> Path:

@@ -7,7 +7,7 @@ Reads a configuration and prepared data; writes a run directory:
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from rojak.evaluate.metrics import METRICS
 from rojak.features.augment import mask_features
 from rojak.model.adapters import add_lora, count_parameters
 from rojak.model.alignment import alignment_losses, build_head
+from rojak.model.labelling import write_labelling
+from rojak.model.particle_tokens import prepare_labelling
 from rojak.model.whisper import IGNORED, Whisper, encode_audio, load_whisper, save_whisper, token_losses
-from rojak.runs import locked
+from rojak.runs import locked, read_jsonl
 from rojak.train.batch import Batch
 from rojak.train.checkpoint import (
     RunState,
@@ -35,6 +37,9 @@ from rojak.train.checkpoint import (
     save_checkpoint,
 )
 from rojak.train.devices import Compute, choose_compute
+from rojak.train.happened import tell_what_happened
+from rojak.train.health import Health, not_finite
+from rojak.train.memory import Parts, fit_into_memory
 from rojak.train.optim import (
     build_optimizer,
     optimizer_tensors,
@@ -65,12 +70,15 @@ class TrainSummary:
     audio_s: float
 
 
-def train(config: TrainConfig, *, allow_change: bool = False) -> TrainSummary:
+def train(
+    config: TrainConfig, *, allow_change: bool = False, on_validation: Callable[[int, float], None] | None = None
+) -> TrainSummary:
     """Train as the configuration says, or continue the run in its `output_dir`.
 
     Args:
         config: Everything about the run.
         allow_change: Continue even though the configuration differs from the one the run began with.
+        on_validation: Told the step and the choosing measure (less is better) after each validation; may raise.
 
     Raises:
         RojakError: Bad input, bad settings, or training that cannot go on.
@@ -81,7 +89,13 @@ def train(config: TrainConfig, *, allow_change: bool = False) -> TrainSummary:
     with locked(run), stop_on_signals() as stop:
         settle_config(run, config, allow_change=allow_change)
         trainer = Trainer(config, run, data)
-        with RunLog(run, trainer.state.step, trainer.curriculum.total_steps, tensorboard=config.tensorboard) as log:
+        with (
+            RunLog(run, trainer.state.step, trainer.curriculum.total_steps, tensorboard=config.tensorboard) as log,
+            tell_what_happened(log, trainer.state),
+        ):
+            trainer.health = Health(config, trainer.curriculum.total_steps, log.finding)
+            trainer.health.replay(read_jsonl(log.path))
+            trainer.on_validation = on_validation
             return trainer.run_to_end(log, stop)
 
 
@@ -105,7 +119,10 @@ class Trainer:
             self.parameters |= {f"{HEAD}{name}": value for name, value in self.head.named_parameters()}
         self.optimizer = build_optimizer(self.parameters, config.optimizer)
         self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.precision == "fp16")
+        self.on_validation: Callable[[int, float], None] | None = None
         self.state = RunState()
+        # Without a log (doctor, lr-find) a finding is a note; `train` puts one in place that writes into the log.
+        self.health = Health(config, self.curriculum.total_steps, lambda finding: self.notes.append(finding.message))
         self._restore()
 
     def _restore(self) -> None:
@@ -138,11 +155,15 @@ class Trainer:
                     "stage", step=self.state.step, stage=plan.stage.config.name, shares=plan.stage.mixture.shares()
                 )
             started = time.perf_counter()
-            figures = self._step(plan, [next(batches) for _ in plan.micro_batches])
+            micro_batches = [next(batches) for _ in plan.micro_batches]
+            waited_s = time.perf_counter() - started
+            figures = self._step(plan, micro_batches)
+            figures |= {"wait_s": waited_s, "step_s": time.perf_counter() - started}
             self.state.step += 1
             self.state.stage_index, self.state.step_in_stage = plan.stage.index, plan.step_in_stage + 1
             self.state.audio_s += figures["audio_s"]
             self.state.train_s += meter.add(figures["audio_s"], figures["tokens"], time.perf_counter() - started)
+            self.health.after_step(self.state.step, plan.stage.config.name, figures)
             last = self.state.step == total
             if self.state.step % self.config.log_every_steps == 0 or last:
                 figures |= {"step": self.state.step, "stage": plan.stage.config.name, "epoch": plan.epoch}
@@ -186,39 +207,22 @@ class Trainer:
 
     def _step(self, plan: StepPlan, batches: list[Batch]) -> dict[str, Any]:
         """Take one optimiser step; the loss is the mean over the label tokens of all its micro-batches."""
-        seed = derive_seed(self.config.seed, plan.stage.index, plan.step_in_stage)
-        torch.manual_seed(seed)
-        device = self.compute.device
         num_tokens = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
         rate = plan.stage.learning_rate * schedule(self.state.step, self.curriculum.total_steps, self.config.optimizer)
         set_learning_rate(self.optimizer, rate)
         self.model.train()
-        total_loss = 0.0
-        for number, batch in enumerate(batches):
-            mel = self.log_mel(batch.waveforms.to(device, non_blocking=True))
-            mel = mask_features(mel, plan.stage.config.augment, derive_seed(seed, number))
-            with self.compute.autocast():
-                encoded = encode_audio(self.whisper.network, mel)
-                labels = batch.labels.to(device)
-                inputs = batch.inputs.to(device)
-                if self.head is None:
-                    loss = token_losses(self.whisper.network, encoded, inputs, labels).sum() / num_tokens
-                else:
-                    times = batch.times.to(device)
-                    losses, alignment = alignment_losses(
-                        self.whisper.network, self.head, encoded, inputs, labels, times
-                    )
-                    loss = (losses.sum() + self.config.alignment_weight * alignment * len(losses)) / num_tokens
-            value = loss.item()
-            if not math.isfinite(value):
-                raise TrainingError(_not_finite("loss", value, self.state.step, batch.audio_ids))
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            total_loss += value
+        total_loss = fit_into_memory(
+            lambda parts: self._backward(plan, batches, num_tokens, parts),
+            lambda: self.optimizer.zero_grad(set_to_none=True),
+            parts=self.state.parts,
+            most_rows=max(len(batch.labels) for batch in batches),
+            tell=self._cut_into,
+        )
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.optimizer.max_grad_norm).item()
         if not math.isfinite(norm) and self.compute.precision != "fp16":
             ids = tuple(audio_id for batch in batches for audio_id in batch.audio_ids)
-            raise TrainingError(_not_finite("gradient", norm, self.state.step, ids))
+            raise TrainingError(not_finite("gradient", norm, self.state.step + 1, ids))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -232,17 +236,53 @@ class Trainer:
             "padding_share": 1 - speech_s / sum(batch.padded_s for batch in batches),
         }
 
+    def _backward(self, plan: StepPlan, batches: list[Batch], num_tokens: int, parts: Parts) -> float:
+        """Add up the gradients of a step's micro-batches, each computed in parts; give the loss."""
+        seed = derive_seed(self.config.seed, plan.stage.index, plan.step_in_stage)
+        torch.manual_seed(seed)
+        device = self.compute.device
+        total_loss = 0.0
+        for number, batch in enumerate(batches):
+            whole = self.log_mel(batch.waveforms.to(device, non_blocking=True))
+            whole = mask_features(whole, plan.stage.config.augment, derive_seed(seed, number))
+            for rows in parts.rows(len(whole)):
+                with self.compute.autocast():
+                    encoded = encode_audio(self.whisper.network, whole[rows])
+                    labels = batch.labels[rows].to(device)
+                    inputs = batch.inputs[rows].to(device)
+                    if self.head is None:
+                        loss = token_losses(self.whisper.network, encoded, inputs, labels).sum() / num_tokens
+                    else:
+                        times = batch.times[rows].to(device)
+                        losses, alignment = alignment_losses(
+                            self.whisper.network, self.head, encoded, inputs, labels, times
+                        )
+                        loss = (losses.sum() + self.config.alignment_weight * alignment * len(losses)) / num_tokens
+                value = loss.item()
+                if not math.isfinite(value):
+                    raise TrainingError(not_finite("loss", value, self.state.step + 1, batch.audio_ids))
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                total_loss += value
+        return total_loss
+
+    def _cut_into(self, parts: int) -> None:
+        self.state.parts = parts
+        self.health.out_of_memory(self.state.step + 1, parts)
+
     def _validate(self, log: RunLog, plan: StepPlan) -> None:
         self.model.eval()
         with self.compute.autocast():
             result = self.validator.run()
-        log.event("validation", step=self.state.step, stage=plan.stage.config.name, **result.metrics)
+        log.event("validation", step=self.state.step, stage=plan.stage.config.name, **result.metrics, **result.signs)
         log.event("samples", step=self.state.step, samples=result.samples)
         log.show_validation(result.metrics.get("wer"))
+        self.health.after_validation(self.state.step, result.metrics | result.signs)
         figures = " · ".join(f"{METRICS[name].title} {value:.1%}" for name, value in result.metrics.items())
         log.say(f"Step {self.state.step}: validation {figures}")
         entry = (result.badness(self.config.validation.metric), self.state.step)
         self.state.best = sorted([*self.state.best, entry])[: self.config.validation.keep_best]
+        if self.on_validation:
+            self.on_validation(self.state.step, entry[0])
 
     def _save(self) -> None:
         """Checkpoint; then, when this step is the best yet, make it `best/`; then let old checkpoints go."""
@@ -261,8 +301,10 @@ class Trainer:
         else:
             # The vocabulary never changes; left to find out for itself, peft asks the hub.
             self.model.save_pretrained(folder, save_embedding_layers=False)  # type: ignore[operator]
+            write_labelling(folder, self.whisper.tokens.labelling)
 
     def _finish(self, log: RunLog) -> TrainSummary:
+        self.health.end(self.state.step)
         if not self.state.best:
             raise TrainingError(f"{self.run} ended without a validation; set validation.every_steps lower.")
         badness, step = self.state.best[0]
@@ -303,13 +345,6 @@ def _build_model(config: TrainConfig, compute: Compute) -> tuple[Whisper, torch.
     whisper.network.set_attn_implementation("eager" if compute.device.type == "cpu" else "sdpa")
     if config.gradient_checkpointing == "on":
         whisper.network.gradient_checkpointing_enable({"use_reentrant": False})
+    whisper = prepare_labelling(whisper, config)
     model = add_lora(whisper, config) if frozen else whisper.network
     return whisper, model
-
-
-def _not_finite(what: str, value: float, step: int, audio_ids: tuple[str, ...]) -> str:
-    shown = ", ".join(audio_ids[:8]) + (f" and {len(audio_ids) - 8} more" if len(audio_ids) > 8 else "")
-    return (
-        f"The {what} became {value} at step {step + 1}, on the clips {shown}; look at these recordings, "
-        "then try a lower learning_rate, a lower optimizer.max_grad_norm, or precision: fp32."
-    )

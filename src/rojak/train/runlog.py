@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from rojak.runs import append_jsonl, read_jsonl, write_bytes
+from rojak.train.health import Finding
 
 LOG_FILE = "log.jsonl"
 
@@ -101,6 +102,11 @@ class RunLog:
     def say(self, message: str) -> None:
         """Tell the user something, above the progress line."""
         self._progress.console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+    def finding(self, finding: Finding) -> None:
+        """Log something that `health.py` found, and tell it."""
+        self.event("health", step=finding.step, kind=finding.kind, message=finding.message)
+        self.say(f"Step {finding.step}: {finding.message}")
 
     def show_step(self, stage: str, values: dict[str, Any]) -> None:
         """Move the progress line; without a terminal, print a plain line instead."""
