@@ -4,7 +4,7 @@ Speaks a corpus (or takes `--corpus`), adds recordings of your own (`--add`, wit
 each shape, prepares it, and compares every field and the sound of every clip. Prints Markdown; fails on a difference.
 
     python benchmarks/shapes.py                                        # 0.2 h, a minute or two
-    python benchmarks/shapes.py --hours 20 --add ../shared/real-speech # the whole claim
+    python benchmarks/shapes.py --hours 20 --add my-recordings # the whole claim
 """
 
 import argparse
