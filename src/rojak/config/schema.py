@@ -27,7 +27,12 @@ class MixtureComponent(Section):
         default=0, ge=0, description="Use this many new utterances cut together from the selected ones with word times."
     )
     balance: str | None = Field(
-        default=None, description="Field, such as `language`, each value of which gets an equal part of this share."
+        default=None,
+        description="Field, such as `language` or `switch_pair`, each value of which gets an equal part of this share.",
+    )
+    particle_share: Share | None = Field(
+        default=None,
+        description="Repeat utterances with particles that fewer than this share of the utterances hold, up to it.",
     )
 
 
@@ -151,6 +156,11 @@ class TrainConfig(Section):
     mixed_language_token: Literal["matrix"] | Language = Field(
         default="matrix", description="Language token of mixed utterances; `matrix`: that of most of the words."
     )
+    language_tags: Literal["none", "switch", "word"] = Field(
+        default="none", description="Language tokens in the labels: at every switch, or after each word."
+    )
+    particle_tokens: bool = Field(default=False, description="One vocabulary token for each particle.")
+    word_lists: tuple[str, ...] = Field(default=(), description="YAML files with your own words and particles.")
     loader_workers: int = Field(default=0, ge=0, description="Processes that decode audio ahead.")
     train_splits: tuple[Literal["train", "validation", "test"], ...] = Field(
         default=("train",), min_length=1, description="More than `train` only to try things on very little data."

@@ -1,4 +1,4 @@
-"""Turn audio into text: batched greedy decoding with a cache, over the full 30-s context or a trimmed one.
+"""Turn audio into text: batched decoding, greedy or by beams, over the full 30-s context or a trimmed one.
 
 Takes a loaded Whisper and waveforms, gives texts; reads and writes no files. A clip's result does not depend on which
 clips share its batch: windows in a batch have one length, which follows from the clip alone.
@@ -6,26 +6,32 @@ clips share its batch: windows in a batch have one length, which follows from th
 
 import math
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import DynamicCache, EncoderDecoderCache
 
+from rojak.errors import InputError
+from rojak.evaluate.fallback import fall_back
+from rojak.evaluate.search import Hypothesis, search_beams, search_one_by_one
 from rojak.features.mel import SAMPLES_PER_POSITION, WINDOW_SECONDS
+from rojak.model.labels import word_languages
+from rojak.model.pieces import cut_into_words
+from rojak.model.restore import RestoredParticle, restore
 from rojak.model.whisper import Whisper, encode_audio
+from rojak.model.word_times import time_words
+from rojak.records import HeardWord
 
 Context = Literal["full", "trim"]
 SAMPLE_RATE = 16000
+MAX_BEAMS = 32
 TRIM_GRID_S = 1.28
 """Trimmed windows end on this grid (64 encoder positions), so that clips of like length share a batch."""
-
-SHRINK_SHARE = 0.75
-"""Finished clips leave a batch once no more than this share goes on, so that a runaway does not hold up the others."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,14 @@ class DecodeOptions:
     batch_seconds: float = 240.0
     max_new_tokens: int = 224
     """OpenAI's own limit for a window: half of the decoder's positions."""
+    num_beams: int = 1
+    """1 is greedy."""
+    temperature_fallback: bool = False
+    """Decode again at rising temperatures what came out unlikely or repetitive, as openai/whisper does."""
+    word_times: bool = False
+    """Give every word its time and confidence too, at the cost of one more pass of the decoder."""
+    restore_particles: bool = True
+    """Put dropped particles back where the model has learnt to (`rojak fit-particles`)."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,16 @@ class Decoded:
     language: str
     decode_s: float
     """The clip's share of its batch's seconds, front end included."""
+    mean_logprob: float | None = None
+    """Log-probability a token, end-of-text counted, of what was decoded; None where the runtime does not tell."""
+    temperature: float = 0.0
+    """At which the text was found; above 0 only with temperature fallback."""
+    words: tuple[HeardWord, ...] | None = None
+    """Its words, where the model tags their languages or their times were asked for."""
+    languages_from: Literal["model", "tagger"] = "tagger"
+    """Who says which language each of `words` is in."""
+    restored: tuple[RestoredParticle, ...] = ()
+    """Particles that were not decoded and put back."""
 
 
 @dataclass
@@ -69,6 +93,10 @@ class ClipToDecode:
         return min(WINDOW_SECONDS, max(1, steps) * TRIM_GRID_S)
 
 
+Decode = Callable[[Iterable[ClipToDecode], DecodeOptions, Callable[[int], None] | None], Iterator[Decoded]]
+"""Whatever decodes clips of up to 30 s, in any order: `partial(decode_clips, whisper)`, or an exported model's own."""
+
+
 def decode_clips(
     whisper: Whisper,
     clips: Iterable[ClipToDecode],
@@ -82,7 +110,12 @@ def decode_clips(
         clips: May be a generator; at most a few batches are held in memory.
         options: Context, limits.
         on_progress: Told the number of clips after every batch.
+
+    Raises:
+        InputError: Too many beams, or a language that the model has no token for.
     """
+    if not 1 <= options.num_beams <= MAX_BEAMS:
+        raise InputError(f"num_beams {options.num_beams}: allowed are 1 (greedy) to {MAX_BEAMS}.")
     waiting: dict[float, list[ClipToDecode]] = defaultdict(list)
 
     def run(length_s: float) -> Iterator[Decoded]:
@@ -94,7 +127,7 @@ def decode_clips(
     for clip in clips:
         length_s = clip.window_s(options.context)
         waiting[length_s].append(clip)
-        if (len(waiting[length_s]) + 1) * length_s > options.batch_seconds:
+        if (len(waiting[length_s]) + 1) * length_s * options.num_beams > options.batch_seconds:
             yield from run(length_s)
     for length_s in sorted(waiting):
         yield from run(length_s)
@@ -105,22 +138,95 @@ def _decode_batch(
     whisper: Whisper, clips: Sequence[ClipToDecode], length_s: float, options: DecodeOptions
 ) -> list[Decoded]:
     started = time.perf_counter()
-    num_samples = round(length_s * SAMPLE_RATE / SAMPLES_PER_POSITION) * SAMPLES_PER_POSITION
-    waveforms = np.zeros((len(clips), num_samples), np.float32)
-    for row, clip in zip(waveforms, clips, strict=True):
-        row[: len(clip.samples)] = clip.samples[:num_samples]
-    encoded = encode_audio(whisper.network, whisper.log_mel()(torch.from_numpy(waveforms)))
+    encoded = encode_clips(whisper, clips, length_s)
     languages = [clip.language for clip in clips]
     if None in languages:
         detected = detect_languages(whisper, encoded)
         languages = [given or heard for given, heard in zip(languages, detected, strict=True)]
     prompts = torch.tensor([whisper.tokens.prompt(language or "en") for language in languages], device=encoded.device)
-    tokens = greedy_tokens(whisper, encoded, prompts, options.max_new_tokens)
+    found, temperatures = _search(whisper, encoded, prompts, clips, options)
+    tokens = [one.ids for one in found]
+    codes = [language or "en" for language in languages]
+    put_back: list[list[RestoredParticle]] = [[] for _ in clips]
+    if whisper.restoration is not None and options.restore_particles:
+        heard = restore(whisper, encoded, codes, tokens, [clip.samples for clip in clips])
+        tokens, put_back = [ids for ids, _ in heard], [particles for _, particles in heard]
+    words = _heard_words(whisper, encoded, clips, codes, tokens, options)
     seconds = (time.perf_counter() - started) / len(clips)
+    tagged = whisper.tokens.labelling.language_tags != "none"
     return [
-        Decoded(clip.index, whisper.tokens.decode(ids), language or "en", seconds)
-        for clip, ids, language in zip(clips, tokens, languages, strict=True)
+        Decoded(
+            index=clip.index,
+            text=whisper.tokens.decode(ids),
+            language=language,
+            decode_s=seconds,
+            mean_logprob=round(found[n].mean_logprob, 4),
+            temperature=temperatures[n],
+            words=_mark(words[n], put_back[n]),
+            languages_from="model" if tagged else "tagger",
+            restored=tuple(put_back[n]),
+        )
+        for n, (clip, ids, language) in enumerate(zip(clips, tokens, codes, strict=True))
     ]
+
+
+def _search(
+    whisper: Whisper,
+    encoded: torch.Tensor,
+    prompts: torch.Tensor,
+    clips: Sequence[ClipToDecode],
+    options: DecodeOptions,
+) -> tuple[list[Hypothesis], list[float]]:
+    """Give what is heard in each clip of a batch, and the temperature at which it was found."""
+    if options.num_beams > 1:
+        found = search_beams(whisper, encoded, prompts, options.max_new_tokens, options.num_beams)
+    else:
+        found = search_one_by_one(whisper, encoded, prompts, options.max_new_tokens)
+    if not options.temperature_fallback:
+        return found, [0.0] * len(found)
+
+    def again(places: Sequence[int], temperature: float) -> list[Hypothesis]:
+        rows = torch.tensor(places, device=encoded.device)
+        seeds = [zlib.crc32(clips[place].samples.tobytes(), round(1000 * temperature)) for place in places]
+        return search_one_by_one(
+            whisper, encoded[rows], prompts[rows], options.max_new_tokens, temperature=temperature, seeds=seeds
+        )
+
+    return fall_back(found, whisper.tokens.decode, again)
+
+
+def encode_clips(whisper: Whisper, clips: Sequence[ClipToDecode], length_s: float) -> torch.Tensor:
+    """Give the encoder output, `(batch, positions, dim)`, of clips laid into windows of one length."""
+    num_samples = round(length_s * SAMPLE_RATE / SAMPLES_PER_POSITION) * SAMPLES_PER_POSITION
+    waveforms = np.zeros((len(clips), num_samples), np.float32)
+    for row, clip in zip(waveforms, clips, strict=True):
+        row[: len(clip.samples)] = clip.samples[:num_samples]
+    return encode_audio(whisper.network, whisper.log_mel()(torch.from_numpy(waveforms)))
+
+
+def _mark(words: tuple[HeardWord, ...] | None, restored: Sequence[RestoredParticle]) -> tuple[HeardWord, ...] | None:
+    places = {particle.word for particle in restored}
+    if words is None or not places:
+        return words
+    return tuple(w.model_copy(update={"restored": True}) if n in places else w for n, w in enumerate(words))
+
+
+def _heard_words(
+    whisper: Whisper, encoded: torch.Tensor, clips: Sequence[ClipToDecode], languages: Sequence[str],
+    ids: Sequence[Sequence[int]], options: DecodeOptions,
+) -> list[tuple[HeardWord, ...] | None]:  # fmt: skip
+    """Give the words of each clip where times were asked for or the model tags its words."""
+    if options.word_times:
+        durations = [len(clip.samples) / SAMPLE_RATE for clip in clips]
+        return [tuple(words) for words in time_words(whisper, encoded, languages, ids, durations)]
+    if whisper.tokens.labelling.language_tags == "none":
+        return [None] * len(clips)
+    found: list[tuple[HeardWord, ...] | None] = []
+    for row, language in zip(ids, languages, strict=True):
+        pieces = cut_into_words(whisper.tokens, row)
+        said = word_languages(whisper.tokens, row, pieces, language)
+        found.append(tuple(HeardWord(word=p.word, language=lang) for p, lang in zip(pieces, said, strict=True)))
+    return found
 
 
 def detect_languages(whisper: Whisper, encoded: torch.Tensor) -> list[str]:
@@ -147,34 +253,4 @@ def greedy_tokens(
     Returns:
         Token ids a clip, prompt and end-of-text left out.
     """
-    network, tokens = whisper.network, whisper.tokens
-    settings: Any = network.generation_config
-    forbidden = torch.zeros(network.config.vocab_size, dtype=torch.bool, device=encoded.device)
-    forbidden[tokens.end + 1 :] = True
-    forbidden[list(settings.suppress_tokens or [])] = True
-    at_start = forbidden.clone()
-    at_start[list(settings.begin_suppress_tokens or [])] = True
-
-    results: list[list[int]] = [[] for _ in prompts]
-    rows = torch.arange(len(prompts), device=encoded.device)
-    going = torch.ones(len(prompts), dtype=torch.bool, device=encoded.device)
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    step_input = prompts
-    limit = min(max_new_tokens, network.config.max_target_positions - prompts.shape[1])
-    for step in range(limit):
-        hidden = network.model.decoder(
-            input_ids=step_input, encoder_hidden_states=encoded, past_key_values=cache, use_cache=True
-        ).last_hidden_state[:, -1]
-        logits = network.proj_out(hidden).float().masked_fill(forbidden if step else at_start, -torch.inf)
-        chosen = logits.argmax(dim=1)
-        going &= chosen != tokens.end
-        for row, token in zip(rows[going].tolist(), chosen[going].tolist(), strict=True):
-            results[row].append(token)
-        if not going.any():
-            break
-        if int(going.sum()) <= SHRINK_SHARE * len(going):
-            keep = going.nonzero().squeeze(1)
-            rows, encoded, chosen, going = rows[keep], encoded[keep], chosen[keep], going[keep]
-            cache.batch_select_indices(keep)
-        step_input = chosen.unsqueeze(1)
-    return results
+    return [found.ids for found in search_one_by_one(whisper, encoded, prompts, max_new_tokens)]

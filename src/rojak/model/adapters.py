@@ -11,7 +11,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from rojak.config.schema import TrainConfig
 from rojak.errors import InputError
+from rojak.model.labelling import read_labelling
 from rojak.model.names import MICRO_NAME, model_path
+from rojak.model.particle_tokens import with_particle_tokens
+from rojak.model.restoration import read_restoration
 from rojak.model.whisper import Whisper, load_whisper
 from rojak.runs import read_json
 
@@ -30,10 +33,17 @@ def add_lora(whisper: Whisper, config: TrainConfig) -> PeftModel:
         lora_dropout=config.lora_dropout,
         target_modules=list(config.lora_target_modules),
         base_model_name_or_path=config.model_name,
+        trainable_token_indices=_particle_rows(whisper),
     )
     # peft writes down the path that was loaded from; the name the user gave works on other machines too.
     whisper.network.name_or_path = config.model_name
     return get_peft_model(whisper.network, settings)
+
+
+def _particle_rows(whisper: Whisper) -> dict[str, list[int]] | None:
+    """Name the embedding rows that are trained beside the adapter, if any; the output layer shares them."""
+    rows = sorted(whisper.tokens.labelling.particle_tokens.values())
+    return {"embed_tokens": rows} if rows else None
 
 
 def load_adapted(folder: Path) -> Whisper:
@@ -46,12 +56,14 @@ def load_adapted(folder: Path) -> Whisper:
     base_name = settings.get("base_model_name_or_path")
     if not base_name:
         raise InputError(f"{folder / ADAPTER_FILE} does not name its base model (base_model_name_or_path).")
-    base = load_whisper(base_name)
+    labelling, restoration = read_labelling(folder), read_restoration(folder)
+    base = with_particle_tokens(load_whisper(base_name), labelling.particle_tokens)
     try:
         merged = PeftModel.from_pretrained(base.network, folder, use_safetensors=True).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder} does not fit its base model {base_name}: {str(error).splitlines()[0]}") from error
-    return replace(base, name=str(folder), network=merged.eval())
+    tokens = replace(base.tokens, labelling=labelling)
+    return replace(base, name=str(folder), network=merged.eval(), tokens=tokens, restoration=restoration)
 
 
 def resolve_model(name: str) -> Path | None:

@@ -16,6 +16,7 @@ from rojak.data.dataset import Dataset, prompt_language
 from rojak.features.augment import augment, sample_rng
 from rojak.features.mel import SAMPLES_PER_POSITION
 from rojak.features.windows import Window
+from rojak.model.labels import label, locate_words
 from rojak.model.whisper import IGNORED, SpeechTokens
 from rojak.records import Utterance
 
@@ -94,8 +95,8 @@ class BatchBuilder:
             )
             samples = samples[: len(row) - position]
             row[position : position + len(samples)] = samples
-            text = self._tokens.encode(utterance.text)
-            spans = token_times(utterance, self._tokens, position / SAMPLE_RATE)
+            text, places, language = label(self._tokens, utterance, language)
+            spans = token_times(utterance, places, position / SAMPLE_RATE)
             if window.timestamps:
                 start, end = position / SAMPLE_RATE, (position + len(samples)) / SAMPLE_RATE
                 text = [self._tokens.timestamp(start), *text, self._tokens.timestamp(end)]
@@ -118,29 +119,29 @@ def _shift(sequences: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tens
     return inputs, labels
 
 
-def token_times(utterance: Utterance, tokens: SpeechTokens, offset_s: float) -> list[tuple[float, float]]:
-    """Give each text token's start and end in the window, by its characters' share of its word.
+def token_times(
+    utterance: Utterance, places: Sequence[tuple[int, int] | None], offset_s: float
+) -> list[tuple[float, float]]:
+    """Give each label token's start and end in the window, by its characters' share of its word.
 
     A token without a known time gets `UNKNOWN`. Times are those of the recording; they do not follow a changed speed.
     """
-    places = tokens.places(utterance.text)
-    text, position, known = utterance.text.strip(), 0, []
-    for word in utterance.words or ():
-        at = text.find(word.word, position)
-        if at < 0 or word.start is None or word.end is None:
+    words = utterance.words or ()
+    known = []
+    for word, span in zip(words, locate_words(utterance.text.strip(), words) or (), strict=False):
+        if word.start is None or word.end is None:
             return [UNKNOWN] * len(places)
-        position = at + len(word.word)
-        known.append((at, position, word.start, word.end))
+        known.append((span.start, span.end, word.start, word.end))
     times = []
-    for start, end in places:
-        owner = next((word for word in known if word[0] <= start < word[1]), None)
-        if owner is None:
+    for place in places:
+        owner = next((word for word in known if place and word[0] <= place[0] < word[1]), None)
+        if owner is None or place is None:
             times.append(UNKNOWN)
             continue
         first, last, begins_s, ends_s = owner
         pace = (ends_s - begins_s) / (last - first)
-        starts_s = offset_s + begins_s + (start - first) * pace
-        times.append((starts_s, starts_s + max(1, end - start) * pace))
+        starts_s = offset_s + begins_s + (place[0] - first) * pace
+        times.append((starts_s, starts_s + max(1, place[1] - place[0]) * pace))
     return times
 
 

@@ -22,6 +22,8 @@ from rojak.evaluate.metrics import METRICS
 from rojak.features.augment import mask_features
 from rojak.model.adapters import add_lora, count_parameters
 from rojak.model.alignment import alignment_losses, build_head
+from rojak.model.labelling import write_labelling
+from rojak.model.particle_tokens import prepare_labelling
 from rojak.model.whisper import IGNORED, Whisper, encode_audio, load_whisper, save_whisper, token_losses
 from rojak.runs import locked, read_jsonl
 from rojak.train.batch import Batch
@@ -299,6 +301,7 @@ class Trainer:
         else:
             # The vocabulary never changes; left to find out for itself, peft asks the hub.
             self.model.save_pretrained(folder, save_embedding_layers=False)  # type: ignore[operator]
+            write_labelling(folder, self.whisper.tokens.labelling)
 
     def _finish(self, log: RunLog) -> TrainSummary:
         self.health.end(self.state.step)
@@ -342,5 +345,6 @@ def _build_model(config: TrainConfig, compute: Compute) -> tuple[Whisper, torch.
     whisper.network.set_attn_implementation("eager" if compute.device.type == "cpu" else "sdpa")
     if config.gradient_checkpointing == "on":
         whisper.network.gradient_checkpointing_enable({"use_reentrant": False})
+    whisper = prepare_labelling(whisper, config)
     model = add_lora(whisper, config) if frozen else whisper.network
     return whisper, model

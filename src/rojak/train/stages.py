@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from rojak.config.schema import StageConfig, TrainConfig
-from rojak.data.dataset import Dataset
+from rojak.data.dataset import Dataset, prompt_language
 from rojak.data.mixture import Mixture, select_recorded, selectable_fields
 from rojak.data.splice import Splice, plan_splices
 from rojak.features.augment import draw_speed, sample_rng
 from rojak.features.mel import WINDOW_SECONDS
 from rojak.features.recordings import list_recordings
 from rojak.features.windows import Clip, Window, plan_step
+from rojak.model.labels import PROMPT_TOKENS, label
 from rojak.model.whisper import MAX_TARGET_TOKENS, SpeechTokens
 from rojak.train.batch import Batch, BatchBuilder
 
@@ -62,7 +63,10 @@ class Curriculum:
         self._data = data
         self._spliced = _splice(config, data)
         self._builder = BatchBuilder(data, tokens, config.mixed_language_token, config.seed)
-        self._num_tokens = [len(tokens.encode(utterance.text)) for utterance in data.utterances]
+        self._num_tokens = [
+            len(label(tokens, utterance, prompt_language(utterance, config.mixed_language_token)).ids)
+            for utterance in data.utterances
+        ]
         self.clips_per_step = config.batch_size * config.gradient_accumulation_steps * num_processes
         self.max_batch_s = config.windows.max_batch_seconds or config.batch_size * WINDOW_SECONDS
         self.stages = [self._stage(index, stage) for index, stage in enumerate(config.stages)]
@@ -92,7 +96,7 @@ class Curriculum:
     def _plan(self, stage: Stage, step: int, epoch: int, indices: list[int]) -> StepPlan:
         rng = np.random.default_rng((self._config.seed, stage.index, step, 2))
         clips = [self._clip(index, stage, epoch) for index in indices]
-        micro_batches = plan_step(clips, self._config.windows, self.max_batch_s, MAX_TARGET_TOKENS - 8, rng)
+        micro_batches = plan_step(clips, self._config.windows, self.max_batch_s, MAX_TARGET_TOKENS - PROMPT_TOKENS, rng)
         return StepPlan(stage, step, epoch, micro_batches)
 
     def _clip(self, index: int, stage: Stage, epoch: int) -> Clip:

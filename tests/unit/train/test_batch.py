@@ -20,7 +20,7 @@ def utterance(text: str, words: list[tuple[str, float, float]] | None) -> Uttera
 def test_a_token_s_time_is_its_characters_share_of_its_word() -> None:
     tokens = SpeechTokens.of(build_tokenizer(["nasi 你好"] * 5, 256))
     timed = utterance("ab cd你", [("ab", 0.2, 0.4), ("cd", 0.4, 0.8), ("你", 1.0, 1.3)])
-    times = token_times(timed, tokens, 10.0)
+    times = token_times(timed, tokens.places(timed.text), 10.0)
     assert len(times) == len(tokens.encode(timed.text))
     starts = sorted({round(start, 2) for start, _ in times if start >= 0})
     assert starts[:4] == [10.2, 10.3, 10.4, 10.6]
@@ -31,4 +31,4 @@ def test_a_token_s_time_is_its_characters_share_of_its_word() -> None:
 def test_without_times_or_with_other_words_nothing_is_claimed() -> None:
     tokens = SpeechTokens.of(build_tokenizer(["nasi"] * 5, 256))
     for words in (None, [("other", 0.0, 0.1)]):
-        assert set(token_times(utterance("nasi", words), tokens, 0.0)) == {UNKNOWN}
+        assert set(token_times(utterance("nasi", words), tokens.places("nasi"), 0.0)) == {UNKNOWN}
