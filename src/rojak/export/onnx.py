@@ -22,7 +22,7 @@ from torch.export import Dim
 from transformers import WhisperForConditionalGeneration
 
 from rojak.errors import MissingExtraError
-from rojak.export.plain import FRONT_FILES
+from rojak.export.plain import copy_front
 from rojak.model.whisper import Whisper, encode_audio
 
 DTYPES = ("float32", "int8")
@@ -111,8 +111,8 @@ def write_onnx(whisper: Whisper, plain_dir: Path, out_dir: Path, dtype: str) -> 
         _export(module, example, names, path)
         if dtype == "int8":
             _quantize(path)
-    for name in ("config.json", *FRONT_FILES):
-        shutil.copy(plain_dir / name, out_dir / name)
+    shutil.copy(plain_dir / "config.json", out_dir / "config.json")
+    copy_front(plain_dir, out_dir)
 
 
 def _encoder_names(num_layers: int) -> tuple[list[str], list[str]]:
