@@ -3,8 +3,10 @@
 Reads a model (embedded, folder, adapter, run directory, hub id) and prepared shards; writes a results folder:
 
     metrics.json   predictions.jsonl   predictions-noisy.jsonl   base/predictions*.jsonl   report.html   report.md
+    model-card.md
 """
 
+import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -17,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rojak.audio import Samples
 from rojak.data.dataset import Dataset
 from rojak.errors import InputError
+from rojak.evaluate.card import write_model_card
 from rojak.evaluate.decode import Decode, DecodeOptions, decode_clips
 from rojak.evaluate.predict import SnrRange, predict
 from rojak.evaluate.prediction import Prediction
@@ -169,12 +172,15 @@ def evaluate(
         # Opened one after the other: two large models need not fit together.
         systems.append(_evaluate_one(open_system(name), (name, label), data, indices, folder, options))
     write_metrics(out_dir / "metrics.json", systems)
+    date = datetime.datetime.now().astimezone().date().isoformat()
+    write_model_card(out_dir / "model-card.md", systems, date=date)
     run = Path(model_name)
     report = write_report(
         out_dir,
         systems,
         run_log=run / "log.jsonl" if (run / "log.jsonl").is_file() else None,
         read_audio=_reader(data) if options.audio else None,
+        date=date,
     )
     return EvaluateResult(out_dir, report, systems)
 

@@ -7,7 +7,7 @@ Reads a configuration and prepared data; writes a run directory:
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,12 +70,15 @@ class TrainSummary:
     audio_s: float
 
 
-def train(config: TrainConfig, *, allow_change: bool = False) -> TrainSummary:
+def train(
+    config: TrainConfig, *, allow_change: bool = False, on_validation: Callable[[int, float], None] | None = None
+) -> TrainSummary:
     """Train as the configuration says, or continue the run in its `output_dir`.
 
     Args:
         config: Everything about the run.
         allow_change: Continue even though the configuration differs from the one the run began with.
+        on_validation: Told the step and the choosing measure (less is better) after each validation; may raise.
 
     Raises:
         RojakError: Bad input, bad settings, or training that cannot go on.
@@ -92,6 +95,7 @@ def train(config: TrainConfig, *, allow_change: bool = False) -> TrainSummary:
         ):
             trainer.health = Health(config, trainer.curriculum.total_steps, log.finding)
             trainer.health.replay(read_jsonl(log.path))
+            trainer.on_validation = on_validation
             return trainer.run_to_end(log, stop)
 
 
@@ -115,6 +119,7 @@ class Trainer:
             self.parameters |= {f"{HEAD}{name}": value for name, value in self.head.named_parameters()}
         self.optimizer = build_optimizer(self.parameters, config.optimizer)
         self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.precision == "fp16")
+        self.on_validation: Callable[[int, float], None] | None = None
         self.state = RunState()
         # Without a log (doctor, lr-find) a finding is a note; `train` puts one in place that writes into the log.
         self.health = Health(config, self.curriculum.total_steps, lambda finding: self.notes.append(finding.message))
@@ -276,6 +281,8 @@ class Trainer:
         log.say(f"Step {self.state.step}: validation {figures}")
         entry = (result.badness(self.config.validation.metric), self.state.step)
         self.state.best = sorted([*self.state.best, entry])[: self.config.validation.keep_best]
+        if self.on_validation:
+            self.on_validation(self.state.step, entry[0])
 
     def _save(self) -> None:
         """Checkpoint; then, when this step is the best yet, make it `best/`; then let old checkpoints go."""
