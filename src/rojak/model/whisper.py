@@ -54,6 +54,16 @@ class SpeechTokens:
             languages={name[2:-2]: token for name, token in ids.items() if token in between},
         )
 
+    @property
+    def no_speech(self) -> int:
+        """Token that stands for a window without speech; its name differs between models, its place does not."""
+        return self.no_timestamps - 1
+
+    @property
+    def previous(self) -> int:
+        """Token before the text of an earlier window."""
+        return self.no_timestamps - 2
+
     def prompt(self, language: str, *, timestamps: bool = False) -> list[int]:
         """Give the tokens that precede the text: start, language, task and, unless times are wanted, no-timestamps."""
         if language not in self.languages:
@@ -227,7 +237,7 @@ def generation_settings(whisper: Whisper) -> GenerationConfig:
         lang_to_id={f"<|{name}|>": token for name, token in tokens.languages.items()},
         task_to_id={"transcribe": tokens.transcribe, "translate": tokens.transcribe - 1},
         no_timestamps_token_id=tokens.no_timestamps,
-        prev_sot_token_id=tokens.no_timestamps - 2,
+        prev_sot_token_id=tokens.previous,
         max_initial_timestamp_index=50,
         max_length=whisper.network.config.max_target_positions,
         suppress_tokens=getattr(base, "suppress_tokens", None) or [],
