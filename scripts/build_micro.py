@@ -1,9 +1,9 @@
 """Rebuild the embedded base model `rojak-micro` from nothing: speech, tokenizer, random weights, training.
 
-    python scripts/build_micro.py WORK            # about half an hour on two cores
+    python scripts/build_micro.py WORK            # about an hour on two cores
     python scripts/build_micro.py WORK --install  # and put the result into src/rojak/model/micro
 
-Writes WORK/{corpus,data,init,run,rojak-micro}. Runs again where it stopped.
+Writes WORK/{corpus,data,corpus-2,data-2,init,run,run-2,run-3,rojak-micro}. Runs again where it stopped.
 """
 
 import argparse
@@ -25,9 +25,13 @@ from rojak.model.names import MICRO_DIR
 from rojak.model.whisper import load_whisper, save_whisper
 from rojak.train.loop import train
 
-HOURS = 16.0
 SEED = 100
-CONFIG = Path(__file__).parents[1] / "configs" / "micro-base.yaml"
+CORPORA = {"": (16.0, 48), "-2": (24.0, 96)}
+"""Ending of the folders: hours and number of speakers; of every 24 speakers, 17 are heard in training."""
+ROUNDS = (("micro-base", "init", "", "run"), ("micro-voices", "run/best", "-2", "run-2"),
+          ("micro-rooms", "run-2/best", "-2", "run-3"))  # fmt: skip
+"""Config, model that it begins with, data, run."""
+CONFIG_DIR = Path(__file__).parents[1] / "configs"
 WEIGHT_FILES = ("config.json", "generation_config.json", "model.safetensors", "preprocessor_config.json",
                 "tokenizer.json", "tokenizer_config.json")  # fmt: skip
 
@@ -36,28 +40,25 @@ def main() -> None:
     """Run every step that is not done yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--hours", type=float, default=HOURS)
     parser.add_argument("--install", action="store_true", help="Copy the result into the package.")
     arguments = parser.parse_args()
     work: Path = arguments.work
-    synthesize(work / "corpus", arguments.hours, SEED, settings=CLEAN_MONOLINGUAL)
-    prepare(work / "corpus", work / "data", show_progress=True)
+    for number, (ending, (hours, num_speakers)) in enumerate(CORPORA.items()):
+        settings = replace(CLEAN_MONOLINGUAL, num_speakers=num_speakers)
+        synthesize(work / f"corpus{ending}", hours, SEED + number, settings=settings)
+        prepare(work / f"corpus{ending}", work / f"data{ending}", show_progress=True)
     if not (work / "init" / "config.json").is_file():
         texts = [utterance.text for utterance in Dataset(work / "data", ("train",)).utterances]
         build_micro(texts, work / "init", SEED)
-    config = load_config(
-        TrainConfig,
-        CONFIG,
-        model_name=str(work / "init"),
-        dataset_path=str(work / "data"),
-        output_dir=str(work / "run"),
-    )
-    train(config)
-    whisper = load_whisper(str(work / "run" / "best"))
+    for name, start, ending, run in ROUNDS:
+        folders = {"model_name": work / start, "dataset_path": work / f"data{ending}", "output_dir": work / run}
+        paths = {key: str(path) for key, path in folders.items()}
+        train(load_config(TrainConfig, CONFIG_DIR / f"{name}.yaml", **paths))
+    whisper = load_whisper(str(work / ROUNDS[-1][-1] / "best"))
     whisper.network.to(torch.float16)
     save_whisper(whisper, work / "rojak-micro")
     for context in ("full", "trim"):
-        options = EvaluateOptions(snr_ranges=(), with_base=False)
+        options = EvaluateOptions(snr_ranges=(), with_base=False, max_utterances=400)
         options = replace(options, decode=replace(options.decode, context=context))
         evaluate(str(work / "rojak-micro"), work / "data", work / f"evaluation-{context}", options)
     if arguments.install:

@@ -8,6 +8,7 @@
     ├── DataQualityError       too many recordings were refused
     ├── CheckpointError        a checkpoint is missing, broken or belongs to another run
     ├── TrainingError          training cannot go on (NaN, no data, diverged)
+    ├── ExportError            an exported model does not say the same as the original
     └── MissingExtraError      an optional package is not installed
 
 `cli.main` prints the sentence and exits with 1; anything else that reaches it is a bug and shows its traceback.
@@ -44,6 +45,10 @@ class CheckpointError(RojakError):
 
 class TrainingError(RojakError):
     """Training cannot go on."""
+
+
+class ExportError(RojakError):
+    """An exported model does not say the same as the one it was made from."""
 
 
 class MissingExtraError(RojakError):

@@ -32,6 +32,17 @@ class Word(BaseModel):
     end: float | None = None
 
 
+class HeardWord(Word):
+    """A word of a decoded transcript, as it is spelt there; a Han character stands alone.
+
+    `confidence` is the geometric mean of the model's probabilities of its tokens. `restored` marks a particle that was
+    not decoded and put back afterwards.
+    """
+
+    confidence: float | None = None
+    restored: bool = False
+
+
 class CodeSwitch(BaseModel):
     """A stretch of words `[start_word, end_word)` in an embedded language."""
 

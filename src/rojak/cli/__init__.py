@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from rojak.cli import data, models, text  # noqa: F401 - importing them adds their commands
+from rojak.cli import data, export, models, ship, text  # noqa: F401 - importing them adds their commands
 from rojak.cli.app import app, err
 from rojak.errors import RojakError
 
@@ -15,7 +15,7 @@ from rojak.errors import RojakError
 def main() -> None:
     """Run a command; a `RojakError` becomes one sentence and exit code 1, Ctrl-C becomes 130."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except RojakError as error:
         err.print(f"Error: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
@@ -33,3 +33,7 @@ def main() -> None:
             raise
         show()
         sys.exit(getattr(error, "exit_code", 2))
+    if code == 130:  # newer versions of typer give Ctrl-C back as a code
+        err.print("Stopped by Ctrl-C.", style="red")
+    if isinstance(code, int):
+        sys.exit(code)

@@ -27,7 +27,12 @@ class MixtureComponent(Section):
         default=0, ge=0, description="Use this many new utterances cut together from the selected ones with word times."
     )
     balance: str | None = Field(
-        default=None, description="Field, such as `language`, each value of which gets an equal part of this share."
+        default=None,
+        description="Field, such as `language` or `switch_pair`, each value of which gets an equal part of this share.",
+    )
+    particle_share: Share | None = Field(
+        default=None,
+        description="Repeat utterances with particles that fewer than this share of the utterances hold, up to it.",
     )
 
 
@@ -211,6 +216,11 @@ class TrainConfig(Section):
     mixed_language_token: Literal["matrix"] | Language = Field(
         default="matrix", description="Language token of mixed utterances; `matrix`: that of most of the words."
     )
+    language_tags: Literal["none", "switch", "word"] = Field(
+        default="none", description="Language tokens in the labels: at every switch, or after each word."
+    )
+    particle_tokens: bool = Field(default=False, description="One vocabulary token for each particle.")
+    word_lists: tuple[str, ...] = Field(default=(), description="YAML files with your own words and particles.")
     loader_workers: int = Field(default=0, ge=0, description="Processes that decode audio ahead.")
     train_splits: tuple[Literal["train", "validation", "test"], ...] = Field(
         default=("train",), min_length=1, description="More than `train` only to try things on very little data."
@@ -235,8 +245,12 @@ class TrainConfig(Section):
             raise ValueError("init: random needs adapter: none (an adapter on noise learns nothing)")
         if self.mixed_language_token == "mixed":
             raise ValueError("mixed_language_token must be matrix, ms, en, zh or ta")
-        if self.backend == "unsloth" and (self.adapter == "none" or self.use_dora or self.init == "random"):
-            raise ValueError("backend: unsloth is for LoRA and QLoRA without use_dora; use backend: native")
+        special = self.use_dora or self.particle_tokens or self.language_tags != "none"
+        if self.backend == "unsloth" and (self.adapter == "none" or special):
+            raise ValueError(
+                "backend: unsloth is for LoRA and QLoRA without use_dora, language_tags and particle_tokens; "
+                "use backend: native"
+            )
         guards = [guard.name for guard in self.validation.guards]
         if len(set(guards)) != len(guards):
             raise ValueError(f"validation.guards must have different names, got {', '.join(guards)}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rojak.records import Utterance, Word, quality_from_snr
+from rojak.records import LANGUAGES, Utterance, Word, quality_from_snr
 from rojak.text.language import TaggedWord, code_mixing_index, code_switches, tag_words, utterance_language
 from rojak.text.particles import canonical_particle
 
@@ -31,6 +31,16 @@ def annotate(record: Utterance) -> Utterance:
     if "cmi" not in extra:
         changes["cmi"] = round(code_mixing_index(tagged), 1)
     return record.model_copy(update=changes)
+
+
+def switch_pair(words: Sequence[Word]) -> str | None:
+    """Name the pair of languages that an utterance mixes, that of most words first (`ms-en`).
+
+    One language alone is its own name (`ms`); None where no word has a language.
+    """
+    spoken = [word.language for word in words if word.language in LANGUAGES]
+    ranked = sorted(dict.fromkeys(spoken), key=spoken.count, reverse=True)
+    return "-".join(ranked[:2]) or None
 
 
 def particle_forms(words: Sequence[Word]) -> list[str]:

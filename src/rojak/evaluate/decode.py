@@ -17,7 +17,12 @@ import torch
 from transformers import DynamicCache, EncoderDecoderCache
 
 from rojak.features.mel import SAMPLES_PER_POSITION, WINDOW_SECONDS
+from rojak.model.labels import word_languages
+from rojak.model.pieces import cut_into_words
+from rojak.model.restore import RestoredParticle, restore
 from rojak.model.whisper import Whisper, encode_audio
+from rojak.model.word_times import time_words
+from rojak.records import LANGUAGES, HeardWord
 
 Context = Literal["full", "trim"]
 SAMPLE_RATE = 16000
@@ -40,6 +45,10 @@ class DecodeOptions:
     batch_seconds: float = 240.0
     max_new_tokens: int = 224
     """OpenAI's own limit for a window: half of the decoder's positions."""
+    word_times: bool = False
+    """Give every word its time and confidence too, at the cost of one more pass of the decoder."""
+    restore_particles: bool = True
+    """Put dropped particles back where the model has learnt to (`rojak fit-particles`)."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,10 @@ class Decoded:
     language: str
     decode_s: float
     """The clip's share of its batch's seconds, front end included."""
+    words: tuple[HeardWord, ...] | None = None
+    """Its words, where the model tags their languages or their times were asked for."""
+    restored: tuple[RestoredParticle, ...] = ()
+    """Particles that were not decoded and put back."""
 
 
 @dataclass
@@ -105,22 +118,58 @@ def _decode_batch(
     whisper: Whisper, clips: Sequence[ClipToDecode], length_s: float, options: DecodeOptions
 ) -> list[Decoded]:
     started = time.perf_counter()
-    num_samples = round(length_s * SAMPLE_RATE / SAMPLES_PER_POSITION) * SAMPLES_PER_POSITION
-    waveforms = np.zeros((len(clips), num_samples), np.float32)
-    for row, clip in zip(waveforms, clips, strict=True):
-        row[: len(clip.samples)] = clip.samples[:num_samples]
-    encoded = encode_audio(whisper.network, whisper.log_mel()(torch.from_numpy(waveforms)))
+    encoded = encode_clips(whisper, clips, length_s)
     languages = [clip.language for clip in clips]
     if None in languages:
         detected = detect_languages(whisper, encoded)
         languages = [given or heard for given, heard in zip(languages, detected, strict=True)]
     prompts = torch.tensor([whisper.tokens.prompt(language or "en") for language in languages], device=encoded.device)
     tokens = greedy_tokens(whisper, encoded, prompts, options.max_new_tokens)
+    codes = [language or "en" for language in languages]
+    put_back: list[list[RestoredParticle]] = [[] for _ in clips]
+    if whisper.restoration is not None and options.restore_particles:
+        heard = restore(whisper, encoded, codes, tokens, [clip.samples for clip in clips])
+        tokens, put_back = [ids for ids, _ in heard], [particles for _, particles in heard]
+    words = _heard_words(whisper, encoded, clips, codes, tokens, options)
     seconds = (time.perf_counter() - started) / len(clips)
     return [
-        Decoded(clip.index, whisper.tokens.decode(ids), language or "en", seconds)
-        for clip, ids, language in zip(clips, tokens, languages, strict=True)
+        Decoded(clip.index, whisper.tokens.decode(ids), language, seconds, _mark(heard, restored), tuple(restored))
+        for clip, ids, language, heard, restored in zip(clips, tokens, codes, words, put_back, strict=True)
     ]
+
+
+def encode_clips(whisper: Whisper, clips: Sequence[ClipToDecode], length_s: float) -> torch.Tensor:
+    """Give the encoder output, `(batch, positions, dim)`, of clips laid into windows of one length."""
+    num_samples = round(length_s * SAMPLE_RATE / SAMPLES_PER_POSITION) * SAMPLES_PER_POSITION
+    waveforms = np.zeros((len(clips), num_samples), np.float32)
+    for row, clip in zip(waveforms, clips, strict=True):
+        row[: len(clip.samples)] = clip.samples[:num_samples]
+    return encode_audio(whisper.network, whisper.log_mel()(torch.from_numpy(waveforms)))
+
+
+def _mark(words: tuple[HeardWord, ...] | None, restored: Sequence[RestoredParticle]) -> tuple[HeardWord, ...] | None:
+    places = {particle.word for particle in restored}
+    if words is None or not places:
+        return words
+    return tuple(w.model_copy(update={"restored": True}) if n in places else w for n, w in enumerate(words))
+
+
+def _heard_words(
+    whisper: Whisper, encoded: torch.Tensor, clips: Sequence[ClipToDecode], languages: Sequence[str],
+    ids: Sequence[Sequence[int]], options: DecodeOptions,
+) -> list[tuple[HeardWord, ...] | None]:  # fmt: skip
+    """Give the words of each clip where times were asked for or the model tags its words."""
+    if options.word_times:
+        durations = [len(clip.samples) / SAMPLE_RATE for clip in clips]
+        return [tuple(words) for words in time_words(whisper, encoded, languages, ids, durations)]
+    if whisper.tokens.labelling.language_tags == "none":
+        return [None] * len(clips)
+    found: list[tuple[HeardWord, ...] | None] = []
+    for row, language in zip(ids, languages, strict=True):
+        pieces = cut_into_words(whisper.tokens, row)
+        said = word_languages(whisper.tokens, row, pieces, language)
+        found.append(tuple(HeardWord(word=p.word, language=lang) for p, lang in zip(pieces, said, strict=True)))
+    return found
 
 
 def detect_languages(whisper: Whisper, encoded: torch.Tensor) -> list[str]:
@@ -151,6 +200,8 @@ def greedy_tokens(
     settings: Any = network.generation_config
     forbidden = torch.zeros(network.config.vocab_size, dtype=torch.bool, device=encoded.device)
     forbidden[tokens.end + 1 :] = True
+    if tokens.labelling.language_tags != "none":
+        forbidden[[tokens.languages[code] for code in LANGUAGES]] = False
     forbidden[list(settings.suppress_tokens or [])] = True
     at_start = forbidden.clone()
     at_start[list(settings.begin_suppress_tokens or [])] = True

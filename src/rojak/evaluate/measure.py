@@ -109,7 +109,8 @@ def measure(prediction: Prediction, text: TextOptions = PLAIN) -> UtteranceScore
     except InputError as error:
         raise InputError(f"Utterance {prediction.audio_id}: {error}") from None
     said_languages, said_from = _languages(prediction.reference, said, prediction.words, text)
-    heard_languages, heard_from = _languages(prediction.hypothesis, heard, prediction.hypothesis_words, text)
+    own_tags = prediction.hypothesis_words if prediction.hypothesis_languages_from == "model" else None
+    heard_languages, heard_from = _languages(prediction.hypothesis, heard, own_tags, text)
     if heard_from == "tagged":
         _inherit(ops, said_languages, heard_languages)
 

@@ -5,6 +5,7 @@ Reads prepared shards; gives `Prediction` rows; writes nothing.
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 
 import numpy as np
 
@@ -59,6 +60,14 @@ def predict(
         row = utterance.model_dump(exclude=_CARRIED, exclude_none=True)
         row |= {"reference": utterance.text, "hypothesis": result.text, "decode_s": result.decode_s}
         row |= {"prompt_language": result.language, "context": options.context}
+        if result.words is not None:
+            tags = whisper.tokens.labelling.language_tags
+            row |= {
+                "hypothesis_words": result.words,
+                "hypothesis_languages_from": "tagger" if tags == "none" else "model",
+            }
+        if result.restored:
+            row["restored"] = [asdict(particle) for particle in result.restored]
         if snr_range is not None:
             row["added_snr_db"] = row["snr_db"] = levels[index]
             row["audio_id"] = f"{utterance.audio_id}@{snr_range[0]:g}-{snr_range[1]:g}dB"

@@ -1,11 +1,11 @@
 """`Prediction`: what one system made of one utterance, the row of `predictions.jsonl`."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rojak.errors import ManifestError
-from rojak.records import Word
+from rojak.records import HeardWord, Word
 
 MAX_CHARACTERS = 200_000
 """Longest reference or hypothesis: over three hours of talk. Comparing longer ones would take minutes each."""
@@ -15,7 +15,8 @@ class Prediction(BaseModel):
     """A reference and a hypothesis, with whatever else is known of the utterance; any field can slice a result.
 
     `words` are the reference's words with languages, `hypothesis_words` those of a system that tags its own output;
-    without them the tagger reads the languages off the text. An empty reference stands for a clip without speech.
+    without them, or where they say that their languages are from the `tagger`, the tagger reads the languages off the
+    text while scoring. An empty reference stands for a clip without speech.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True, allow_inf_nan=False)
@@ -24,7 +25,8 @@ class Prediction(BaseModel):
     reference: str = Field(max_length=MAX_CHARACTERS)
     hypothesis: str = Field(max_length=MAX_CHARACTERS)
     words: tuple[Word, ...] | None = None
-    hypothesis_words: tuple[Word, ...] | None = None
+    hypothesis_words: tuple[HeardWord, ...] | None = None
+    hypothesis_languages_from: Literal["model", "tagger"] = "model"
     speaker_id: str | None = None
     language: str | None = None
     duration: float | None = Field(default=None, ge=0, description="Seconds.")

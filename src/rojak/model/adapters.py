@@ -11,7 +11,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from rojak.config.schema import TrainConfig
 from rojak.errors import InputError
+from rojak.model.labelling import read_labelling
 from rojak.model.names import MICRO_NAME, model_path
+from rojak.model.particle_tokens import with_particle_tokens
+from rojak.model.restoration import read_restoration
 from rojak.model.whisper import Whisper, load_whisper
 from rojak.runs import read_json
 
@@ -32,6 +35,7 @@ def add_lora(whisper: Whisper, config: TrainConfig) -> PeftModel:
         use_rslora=config.use_rslora,
         use_dora=config.use_dora,
         base_model_name_or_path=config.model_name,
+        trainable_token_indices=_particle_rows(whisper),
     )
     # peft writes down the path that was loaded from; the name the user gave works on other machines too.
     whisper.network.name_or_path = config.model_name
@@ -45,6 +49,12 @@ def target_modules(config: TrainConfig) -> list[str] | str:
     return rf".*\.{config.lora_scope}\..*\.({'|'.join(config.lora_target_modules)})"
 
 
+def _particle_rows(whisper: Whisper) -> dict[str, list[int]] | None:
+    """Name the embedding rows that are trained beside the adapter, if any; the output layer shares them."""
+    rows = sorted(whisper.tokens.labelling.particle_tokens.values())
+    return {"embed_tokens": rows} if rows else None
+
+
 def load_adapted(folder: Path) -> Whisper:
     """Load the base model named in an adapter folder and merge the adapter into its weights.
 
@@ -55,12 +65,14 @@ def load_adapted(folder: Path) -> Whisper:
     base_name = settings.get("base_model_name_or_path")
     if not base_name:
         raise InputError(f"{folder / ADAPTER_FILE} does not name its base model (base_model_name_or_path).")
-    base = load_whisper(base_name)
+    labelling, restoration = read_labelling(folder), read_restoration(folder)
+    base = with_particle_tokens(load_whisper(base_name), labelling.particle_tokens)
     try:
         merged = PeftModel.from_pretrained(base.network, folder, use_safetensors=True).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder} does not fit its base model {base_name}: {str(error).splitlines()[0]}") from error
-    return replace(base, name=str(folder), network=merged.eval())
+    tokens = replace(base.tokens, labelling=labelling)
+    return replace(base, name=str(folder), network=merged.eval(), tokens=tokens, restoration=restoration)
 
 
 def resolve_model(name: str) -> Path | None:

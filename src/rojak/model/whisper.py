@@ -5,7 +5,7 @@ whisper.cpp's converter load.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,7 +16,9 @@ from transformers.utils import logging
 
 from rojak.errors import InputError, MissingExtraError
 from rojak.features.mel import LogMel
+from rojak.model.labelling import Labelling, read_labelling, write_labelling
 from rojak.model.names import MICRO_NAME, model_path
+from rojak.model.restoration import Restoration, read_restoration, write_restoration
 
 logging.disable_progress_bar()
 
@@ -36,9 +38,10 @@ class SpeechTokens:
     no_timestamps: int
     timestamp_begin: int
     languages: dict[str, int]
+    labelling: Labelling = field(default_factory=Labelling)
 
     @classmethod
-    def of(cls, tokenizer: HubTokenizer) -> "SpeechTokens":
+    def of(cls, tokenizer: HubTokenizer, labelling: Labelling | None = None) -> "SpeechTokens":
         """Look the control tokens up by name: ids differ between models, large-v3 has one language more."""
         names = [token for token in tokenizer.get_added_vocab() if token.startswith("<|") and token.endswith("|>")]
         ids = dict(zip(names, tokenizer.convert_tokens_to_ids(names), strict=True))
@@ -52,6 +55,7 @@ class SpeechTokens:
             no_timestamps=no_timestamps,
             timestamp_begin=no_timestamps + 1,
             languages={name[2:-2]: token for name, token in ids.items() if token in between},
+            labelling=labelling or Labelling(),
         )
 
     @property
@@ -84,6 +88,15 @@ class SpeechTokens:
         offsets = self.tokenizer(lead + text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         return [(max(0, start - len(lead)), end - len(lead)) for start, end in offsets]
 
+    def encode_part(self, text: str, start: int, end: int) -> tuple[list[int], list[tuple[int, int]]]:
+        """Give the tokens of a stretch of a stripped text, and where in the text each stands."""
+        if start >= end:
+            return [], []
+        lead = "" if start else self._lead(text)
+        found = self.tokenizer(lead + text[start:end], add_special_tokens=False, return_offsets_mapping=True)
+        shift = start - len(lead)
+        return found["input_ids"], [(max(start, a + shift), b + shift) for a, b in found["offset_mapping"]]
+
     @staticmethod
     def _lead(text: str) -> str:
         return "" if not text or "\u3400" <= text[0] <= "\u9fff" else " "
@@ -106,6 +119,7 @@ class Whisper:
     network: WhisperForConditionalGeneration
     tokens: SpeechTokens
     extractor: WhisperFeatureExtractor
+    restoration: Restoration | None = None
 
     @property
     def device(self) -> torch.device:
@@ -140,6 +154,7 @@ def load_whisper(
         config = WhisperConfig.from_pretrained(path)
         if config.model_type != "whisper":
             raise InputError(f"{name} is a {config.model_type} model; Rojak works with Whisper models only.")
+        labelling, restoration = read_labelling(Path(path)), read_restoration(Path(path))
         tokenizer = HubTokenizer.from_pretrained(path)
         extractor = WhisperFeatureExtractor.from_pretrained(path)
         if random_weights:
@@ -155,7 +170,20 @@ def load_whisper(
         known = f"{MICRO_NAME}, a folder with a Whisper model, or a hub id such as openai/whisper-large-v3"
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"Cannot load the model {name!r} ({reason}); allowed are {known}.") from error
-    return Whisper(name, network.eval(), SpeechTokens.of(tokenizer), extractor)
+    if quantize_4bit:
+        _keep_weights_exact(network)
+    return Whisper(name, network.eval(), SpeechTokens.of(tokenizer, labelling), extractor, restoration)
+
+
+def _keep_weights_exact(network: nn.Module) -> None:
+    """Keep bitsandbytes from packing weights anew while a CPU with bf16 evaluates.
+
+    It rounds their scales to bf16 for that, so a run that has validated would go on with other weights than the same
+    run continued from its checkpoint; and it fails on layers of fewer than 64 inputs.
+    """
+    for module in network.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _nf4(dtype: torch.dtype) -> object:
@@ -223,6 +251,9 @@ def save_whisper(whisper: Whisper, folder: Path) -> None:
     whisper.network.save_pretrained(folder)
     whisper.tokens.tokenizer.save_pretrained(folder)
     whisper.extractor.save_pretrained(folder)
+    write_labelling(folder, whisper.tokens.labelling)
+    if whisper.restoration is not None:
+        write_restoration(folder, whisper.restoration)
 
 
 def generation_settings(whisper: Whisper) -> GenerationConfig:

@@ -18,6 +18,7 @@ from rojak.features.augment import augment, sample_rng
 from rojak.features.mel import SAMPLES_PER_POSITION
 from rojak.features.recordings import recorded_noise
 from rojak.features.windows import Window
+from rojak.model.labels import label
 from rojak.model.whisper import SpeechTokens
 from rojak.records import LANGUAGES, Utterance
 from rojak.train.script import Script, empty_script, lay_out, token_times, token_weights, with_previous_text
@@ -99,9 +100,9 @@ class BatchBuilder:
             )
             samples = samples[: len(row) - position]
             row[position : position + len(samples)] = samples
+            text, places, language = label(self._tokens, utterance, language)
             if window.timestamps:
                 script.add([self._tokens.timestamp(position / SAMPLE_RATE)])
-            text, places = self._tokens.encode(utterance.text), self._tokens.places(utterance.text)
             times = token_times(utterance, places, position / SAMPLE_RATE)
             script.add(text, times, token_weights(utterance, places, self._loss))
             position += len(samples)
@@ -132,7 +133,7 @@ class BatchBuilder:
         if not window.clips:
             return window.sound_seed
         first = self._data.utterances[window.clips[0].index].audio_id
-        # The same stream draws the sound's changes; a stream one epoch of a thousand years on is another.
+        # Not the numbers that draw the sound's changes: those of an epoch that no run reaches.
         return int(sample_rng(self._seed, epoch + 10**9, first).integers(2**62))
 
 

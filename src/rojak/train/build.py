@@ -14,6 +14,7 @@ from transformers import WhisperConfig
 from rojak.config.schema import TrainConfig
 from rojak.errors import InputError
 from rojak.model.adapters import add_lora
+from rojak.model.particle_tokens import prepare_labelling
 from rojak.model.whisper import Whisper, load_whisper
 from rojak.train.devices import Compute
 
@@ -48,6 +49,7 @@ def build_model(config: TrainConfig, compute: Compute, max_batch_s: float) -> tu
     whisper.network.set_attn_implementation("eager" if compute.device.type == "cpu" else "sdpa")
     if wants_checkpointing(config, whisper.network.config, compute, max_batch_s):
         whisper.network.gradient_checkpointing_enable({"use_reentrant": False})
+    whisper = prepare_labelling(whisper, config)
     model = add_lora(whisper, config) if frozen else whisper.network
     return whisper, model
 

@@ -47,6 +47,8 @@ class RunState:
     stale: int = 0
     """Validations since the last better one."""
     ended_early: bool = False
+    parts: int = 1
+    """Pieces into which micro-batches are cut since memory ran out."""
 
 
 def checkpoint_path(run: Path, step: int) -> Path:

@@ -1,4 +1,4 @@
-"""The loss on utterances that are not trained on.
+"""The loss on utterances that are not trained on, to be held beside the training loss.
 
 Reads prepared shards; gives one number.
 """

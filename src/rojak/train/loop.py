@@ -7,25 +7,23 @@ Reads a configuration and prepared data; writes a run directory:
 
 import math
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from rojak.config.schema import TrainConfig
 from rojak.data.dataset import Dataset
 from rojak.errors import TrainingError
 from rojak.evaluate.metrics import METRICS
 from rojak.features.augment import mask_features
-from rojak.features.windows import deal
 from rojak.model.adapters import count_parameters
 from rojak.model.alignment import alignment_losses, build_head
+from rojak.model.labelling import write_labelling
 from rojak.model.whisper import encode_audio, save_whisper, token_losses
-from rojak.runs import locked
+from rojak.runs import locked, read_jsonl
 from rojak.train.batch import Batch
 from rojak.train.build import build_model, check_disk, memory_line
 from rojak.train.checkpoint import (
@@ -38,8 +36,12 @@ from rojak.train.checkpoint import (
     save_checkpoint,
 )
 from rojak.train.devices import choose_compute
-from rojak.train.flops import peak_flops, step_flops
+from rojak.train.feed import feed, own_micro_batches, total_sizes
+from rojak.train.flops import peak_flops
 from rojak.train.guards import Guarded, Guards, broken_sentence
+from rojak.train.happened import tell_what_happened
+from rojak.train.health import Health, not_finite
+from rojak.train.memory import Parts, fit_into_memory
 from rojak.train.optim import (
     build_optimizer,
     optimizer_tensors,
@@ -93,7 +95,12 @@ def train(config: TrainConfig, *, allow_change: bool = False) -> TrainSummary:
             settle_config(run, config, allow_change=allow_change)
         trainer = Trainer(config, run, data, processes)
         total, quiet = trainer.curriculum.total_steps, not processes.is_first
-        with RunLog(run, trainer.state.step, total, config, quiet=quiet) as log:
+        with (
+            RunLog(run, trainer.state.step, total, config, quiet=quiet) as log,
+            tell_what_happened(log, trainer.state),
+        ):
+            trainer.health = Health(config, total, log.finding)
+            trainer.health.replay(read_jsonl(log.path))
             return trainer.run_to_end(log, stop)
 
 
@@ -122,6 +129,8 @@ class Trainer:
         self.state = RunState(num_processes=config.windows.num_processes or self.processes.count)
         self._restore()
         self.curriculum = Curriculum(config, data, self.whisper.tokens, self.state.num_processes)
+        # Without a log (doctor, lr-find) a finding is a note; `train` puts one in place that writes into the log.
+        self.health = Health(config, self.curriculum.total_steps, lambda finding: self.notes.append(finding.message))
 
     def _restore(self) -> None:
         found = newest_valid(self.run, self.notes.append) if self.processes.is_first else None
@@ -155,7 +164,7 @@ class Trainer:
         if self.state.step == 0:
             self._begin(log)
         every = self.config.validation.every_steps or max(1, math.ceil(total / 10))
-        batches = iter(self._loader())
+        feeding = feed(self.curriculum, self.state, self.config.loader_workers, self.processes)
         meter = Throughput(peak_flops(self.compute.device, self.processes.count))
         for plan in self.curriculum.steps_from(self.state.stage_index, self.state.step_in_stage):
             if plan.step_in_stage == 0:
@@ -166,12 +175,16 @@ class Trainer:
                     "stage", step=self.state.step, stage=plan.stage.config.name, shares=plan.stage.mixture.shares()
                 )
             started = time.perf_counter()
-            figures = self._step(plan, [next(batches) for _ in self._own(plan)])
+            batches = [next(feeding) for _ in self._own(plan)]
+            waited_s = time.perf_counter() - started
+            figures = self._step(plan, batches)
+            figures |= {"wait_s": waited_s, "step_s": time.perf_counter() - started}
             stop.signum = self.processes.agree(stop.signum)
             self.state.step += 1
             self.state.stage_index, self.state.step_in_stage = plan.stage.index, plan.step_in_stage + 1
             self.state.audio_s += figures["audio_s"]
-            self.state.train_s += meter.add(figures, time.perf_counter() - started)
+            self.state.train_s += meter.add(figures, figures["step_s"])
+            self.health.after_step(self.state.step, plan.stage.config.name, figures)
             last = self.state.step == total
             if self.state.step % self.config.log_every_steps == 0 or last:
                 figures |= {"step": self.state.step, "stage": plan.stage.config.name, "epoch": plan.epoch}
@@ -185,7 +198,6 @@ class Trainer:
             if validate or self.state.step % checkpoint == 0 or stop.signum is not None:
                 self._save()
             if broken:
-                log.event("stopped", step=self.state.step, reason=broken)
                 raise TrainingError(broken)
             if self.state.ended_early:
                 break
@@ -208,50 +220,35 @@ class Trainer:
 
     def _own(self, plan: StepPlan) -> list[int]:
         """Give the numbers of the micro-batches that this process computes."""
-        return deal(plan.micro_batches, self.processes.count)[self.processes.rank]
-
-    def _loader(self) -> Iterator[Batch]:
-        """Build batches in training order, ahead of need when there are loader workers."""
-        jobs = (
-            (plan, number)
-            for plan in self.curriculum.steps_from(self.state.stage_index, self.state.step_in_stage)
-            for number in self._own(plan)
-        )
-        workers = self.config.loader_workers
-        if workers == 0:
-            return (self.curriculum.build(plan, number) for plan, number in jobs)
-        return iter(
-            DataLoader(
-                _Built(self.curriculum),  # type: ignore[arg-type]
-                sampler=jobs,
-                batch_size=None,
-                num_workers=workers,
-                prefetch_factor=4,
-                multiprocessing_context="forkserver",
-                pin_memory=self.compute.device.type == "cuda",
-            )
-        )
+        return own_micro_batches(plan, self.processes)
 
     def _step(self, plan: StepPlan, batches: list[Batch]) -> dict[str, Any]:
         """Take one optimiser step; the loss is the weighted mean over the label tokens of all its micro-batches.
 
         The processes compute their own micro-batches and sum the gradients, so that all of them take the same step.
         """
-        totals = [sum(float(figure) for figure in column) for column in zip(*(_sizes(b) for b in batches), strict=True)]
-        weight, tokens, speech_s, padded_s = self.processes.sum(*(totals or [0.0] * 4))
+        frozen = self.config.adapter != "none"
+        own = total_sizes(batches, self.whisper.network.config, frozen=frozen)
+        weight, tokens, speech_s, padded_s, flops = self.processes.sum(*own)
         stage = plan.stage
-        rate = stage.learning_rate * schedule(
-            self.state.step - stage.schedule_start, stage.schedule_steps, self.config.optimizer
-        )
+        scheduled = self.state.step - stage.schedule_start, stage.schedule_steps
+        rate = stage.learning_rate * schedule(*scheduled, self.config.optimizer)
         set_learning_rate(self.optimizer, rate)
         self.model.train()
-        loss, flops = self.processes.sum(*self._backward(plan, batches, weight))
+        own_loss = fit_into_memory(
+            lambda parts: self._backward(plan, batches, weight, parts),
+            lambda: self.optimizer.zero_grad(set_to_none=True),
+            parts=self.state.parts,
+            most_rows=max((len(batch.labels) for batch in batches), default=1),
+            tell=self._cut_into,
+        )
+        (loss,) = self.processes.sum(own_loss)
         self.processes.sum_gradients(self.parameters.values())
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.optimizer.max_grad_norm).item()
         if not math.isfinite(norm) and self.compute.precision != "fp16":
             ids = tuple(audio_id for batch in batches for audio_id in batch.audio_ids)
-            raise TrainingError(_not_finite("gradient", norm, self.state.step, ids))
+            raise TrainingError(not_finite("gradient", norm, self.state.step + 1, ids))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -265,34 +262,37 @@ class Trainer:
             "flops": flops,
         }
 
-    def _backward(self, plan: StepPlan, batches: list[Batch], weight: float) -> tuple[float, float]:
-        """Add up the gradients of this process's micro-batches; give its part of the loss and its operations."""
+    def _backward(self, plan: StepPlan, batches: list[Batch], weight: float, parts: Parts) -> float:
+        """Add up the gradients of this process's micro-batches, each computed in parts; give its part of the loss."""
         seed = derive_seed(self.config.seed, plan.stage.index, plan.step_in_stage)
         device, network = self.compute.device, self.whisper.network
-        total_loss = flops = 0.0
+        total_loss = 0.0
         for number, batch in zip(self._own(plan), batches, strict=True):
             torch.manual_seed(derive_seed(seed, number))
             mel = self.log_mel(batch.waveforms.to(device, non_blocking=True))
             mel = mask_features(mel, plan.stage.config.augment, batch.mask_seeds, batch.num_frames)
-            weights = batch.weights[batch.weights > 0].to(device)
-            with self.compute.autocast():
-                encoded = encode_audio(network, mel)
-                labels, inputs = batch.labels.to(device), batch.inputs.to(device)
-                if self.head is None:
-                    loss = (token_losses(network, encoded, inputs, labels) * weights).sum() / weight
-                else:
-                    times = batch.times.to(device)
-                    losses, alignment = alignment_losses(network, self.head, encoded, inputs, labels, times)
-                    extra = self.config.alignment_weight * alignment * weights.sum()
-                    loss = ((losses * weights).sum() + extra) / weight
-            value = loss.item()
-            if not math.isfinite(value):
-                raise TrainingError(_not_finite("loss", value, self.state.step, batch.audio_ids))
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            total_loss += value
-            shape = (len(labels), encoded.shape[1], labels.shape[1])
-            flops += step_flops(network.config, *shape, frozen=self.config.adapter != "none")
-        return total_loss, flops
+            for rows in parts.rows(len(mel)):
+                weights = batch.weights[rows][batch.weights[rows] > 0].to(device)
+                with self.compute.autocast():
+                    encoded = encode_audio(network, mel[rows])
+                    labels, inputs = batch.labels[rows].to(device), batch.inputs[rows].to(device)
+                    if self.head is None:
+                        loss = (token_losses(network, encoded, inputs, labels) * weights).sum() / weight
+                    else:
+                        times = batch.times[rows].to(device)
+                        losses, alignment = alignment_losses(network, self.head, encoded, inputs, labels, times)
+                        extra = self.config.alignment_weight * alignment * weights.sum()
+                        loss = ((losses * weights).sum() + extra) / weight
+                value = loss.item()
+                if not math.isfinite(value):
+                    raise TrainingError(not_finite("loss", value, self.state.step + 1, batch.audio_ids))
+                self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                total_loss += value
+        return total_loss
+
+    def _cut_into(self, parts: int) -> None:
+        self.state.parts = parts
+        self.health.out_of_memory(self.state.step + 1, parts)
 
     def _validate(self, log: RunLog, plan: StepPlan) -> str | None:
         """Decode, look at the guard sets, and note how good this step is; say why to stop when a guard is broken."""
@@ -302,10 +302,11 @@ class Trainer:
             with self.compute.autocast():
                 result = self.validator.run()
                 guarded = self.guards.compare(self.state.guard_base)
-            rises = {f"guard_{one.name}": one.loss for one in guarded}
-            log.event("validation", step=self.state.step, stage=plan.stage.config.name, **result.metrics, **rises)
+            values = result.metrics | result.signs | {f"guard_{one.name}": one.loss for one in guarded}
+            log.event("validation", step=self.state.step, stage=plan.stage.config.name, **values)
             log.event("samples", step=self.state.step, samples=result.samples)
             log.show_validation(result.metrics.get("wer"))
+            self.health.after_validation(self.state.step, result.metrics | result.signs)
             figures = [f"{METRICS[name].title} {value:.1%}" for name, value in result.metrics.items()]
             log.say(f"Step {self.state.step}: validation {' · '.join([*figures, *map(str, guarded)])}")
         broken: str | None = self.processes.from_first(broken_sentence(guarded, self.state.step, self.run))
@@ -342,8 +343,10 @@ class Trainer:
         else:
             # The vocabulary never changes; left to find out for itself, peft asks the hub.
             self.model.save_pretrained(folder, save_embedding_layers=False)  # type: ignore[operator]
+            write_labelling(folder, self.whisper.tokens.labelling)
 
     def _finish(self, log: RunLog) -> TrainSummary:
+        self.health.end(self.state.step)
         if not self.state.best:
             raise TrainingError(f"{self.run} ended without a validation; set validation.every_steps lower.")
         badness, step = self.state.best[0]
@@ -359,26 +362,3 @@ class Trainer:
             log.say(push(self.run, self.config, f"{METRICS[name].title} {metric:.1%} in validation at step {step}"))
         self.processes.close()
         return TrainSummary(self.run, self.state.step, metric, step, self.state.train_s, self.state.audio_s)
-
-
-class _Built:
-    """The micro-batches of a run as a torch data set whose keys are (plan, number)."""
-
-    def __init__(self, curriculum: Curriculum) -> None:
-        self._curriculum = curriculum
-
-    def __getitem__(self, job: tuple[StepPlan, int]) -> Batch:
-        return self._curriculum.build(*job)
-
-
-def _sizes(batch: Batch) -> tuple[float, int, float, float]:
-    """Give a batch's weight in the loss, its label tokens, its seconds of speech, and its seconds with padding."""
-    return float(batch.weights.sum()), int((batch.weights > 0).sum()), batch.speech_s, batch.padded_s
-
-
-def _not_finite(what: str, value: float, step: int, audio_ids: tuple[str, ...]) -> str:
-    shown = ", ".join(audio_ids[:8]) + (f" and {len(audio_ids) - 8} more" if len(audio_ids) > 8 else "")
-    return (
-        f"The {what} became {value} at step {step + 1}, on the clips {shown}; look at these recordings, "
-        "then try a lower learning_rate, a lower optimizer.max_grad_norm, or precision: fp32."
-    )

@@ -7,6 +7,7 @@ process may hold more micro-batches than another, or none.
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -28,7 +29,9 @@ class Processes:
     """Where this process stands among those of the run; alone, everything here is free of cost."""
 
     def __init__(self) -> None:
-        state = PartialState(timeout=PATIENCE)
+        # Without a GPU, accelerate joins processes on CPU only when told that this is meant.
+        on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
+        state = PartialState(cpu=on_cpu, timeout=PATIENCE)
         self.count: int = state.num_processes
         self.rank: int = state.process_index
         self.device: torch.device = state.device

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rojak.config.schema import TrainConfig
 from rojak.runs import append_jsonl, read_jsonl, write_bytes
+from rojak.train.health import Finding
 from rojak.train.mirrors import Mirror, open_mirrors
 
 LOG_FILE = "log.jsonl"
@@ -125,6 +126,11 @@ class RunLog:
         if self._quiet:
             return
         self._progress.console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+    def finding(self, finding: Finding) -> None:
+        """Log something that `health.py` found, and tell it."""
+        self.event("health", step=finding.step, kind=finding.kind, message=finding.message)
+        self.say(f"Step {finding.step}: {finding.message}")
 
     def show_step(self, stage: str, values: dict[str, Any]) -> None:
         """Move the progress line; without a terminal, print a plain line instead."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from rojak.config.schema import LossConfig
+from rojak.model.labels import locate_words
 from rojak.model.whisper import IGNORED, MAX_TARGET_TOKENS, SpeechTokens
 from rojak.records import LANGUAGES, Utterance
 
@@ -120,15 +121,8 @@ def word_of_tokens(utterance: Utterance, places: Sequence[Place]) -> list[int | 
 
 def _word_spans(utterance: Utterance) -> list[tuple[int, int]]:
     """Find the record's words in its text; none when one of them is not there."""
-    text, position = utterance.text.strip(), 0
-    spans: list[tuple[int, int]] = []
-    for word in utterance.words or ():
-        start = text.find(word.word, position)
-        if start < 0:
-            return []
-        position = start + len(word.word)
-        spans.append((start, position))
-    return spans
+    located = locate_words(utterance.text.strip(), utterance.words or ())
+    return [(word.start, word.end) for word in located or ()]
 
 
 def token_weights(utterance: Utterance, places: Sequence[Place], config: LossConfig) -> list[float] | None:

@@ -11,13 +11,14 @@ from itertools import pairwise
 import numpy as np
 
 from rojak.config.schema import StageConfig, TrainConfig, WindowsConfig
-from rojak.data.dataset import Dataset
+from rojak.data.dataset import Dataset, prompt_language
 from rojak.data.mixture import Mixture, select_recorded, selectable_fields
 from rojak.data.splice import Splice, plan_splices
 from rojak.features.augment import draw_speed, sample_rng
 from rojak.features.mel import WINDOW_SECONDS
 from rojak.features.recordings import list_recordings
 from rojak.features.windows import Clip, Window, plan_step
+from rojak.model.labels import PROMPT_TOKENS, label
 from rojak.model.whisper import MAX_TARGET_TOKENS, SpeechTokens
 from rojak.train.batch import Batch, BatchBuilder
 
@@ -66,7 +67,10 @@ class Curriculum:
         self._data = data
         self._spliced = _splice(config, data)
         self._builder = BatchBuilder(data, tokens, config)
-        self._num_tokens = [len(tokens.encode(utterance.text)) for utterance in data.utterances]
+        self._num_tokens = [
+            len(label(tokens, utterance, prompt_language(utterance, config.mixed_language_token)).ids)
+            for utterance in data.utterances
+        ]
         self._num_processes = num_processes
         self.clips_per_step = config.batch_size * config.gradient_accumulation_steps
         self.stages = _with_schedules([self._stage(index, stage) for index, stage in enumerate(config.stages)])
@@ -97,8 +101,8 @@ class Curriculum:
         rng = np.random.default_rng((self._config.seed, stage.index, step, 2))
         clips = [self._clip(index, stage, epoch) for index in indices]
         windows = stage.config.windows or self._config.windows
-        max_batch_s = longest_batch_s(windows, self._config.batch_size)
-        micro_batches = plan_step(clips, windows, max_batch_s, MAX_TARGET_TOKENS - 8, rng, self._num_processes)
+        max_batch_s, max_tokens = longest_batch_s(windows, self._config.batch_size), MAX_TARGET_TOKENS - PROMPT_TOKENS
+        micro_batches = plan_step(clips, windows, max_batch_s, max_tokens, rng, self._num_processes)
         return StepPlan(stage, step, epoch, micro_batches)
 
     def _clip(self, index: int, stage: Stage, epoch: int) -> Clip:

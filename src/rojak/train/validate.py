@@ -15,9 +15,11 @@ from rojak.evaluate.metrics import METRICS
 from rojak.evaluate.predict import predict
 from rojak.evaluate.score import ScoreOptions, score_predictions
 from rojak.model.whisper import Whisper
+from rojak.train.heldout import heldout_loss
 
 SHOWN = ("wer", "cer", "language_accuracy", "particle_recall")
 """Measures that every validation tells, beside the one that chooses."""
+SIGNS = ("runaway_rate", "repeat_rate", "empty_rate")
 NUM_SAMPLES = 8
 
 
@@ -26,6 +28,8 @@ class ValidationResult:
     """Figures of one validation; a measure for which the data hold nothing is left out."""
 
     metrics: dict[str, float]
+    signs: dict[str, float]
+    """What `health.py` looks at besides: the loss, and the rates of runaways, repeats and empty outputs."""
     samples: list[dict[str, str]]
 
     def badness(self, metric: str) -> float:
@@ -38,6 +42,7 @@ class Validator:
     """Holds the sample, so that every validation of a run decodes the same utterances."""
 
     def __init__(self, config: TrainConfig, whisper: Whisper) -> None:
+        self._config = config
         self._data = Dataset(Path(config.dataset_path), ("validation",))
         rng = np.random.default_rng(config.seed)
         chosen = rng.permutation(len(self._data))[: config.validation.max_utterances]
@@ -53,10 +58,15 @@ class Validator:
         """Decode and score; the model must be in evaluation mode."""
         rows = predict(self._whisper, self._data, self._indices, self._options)
         scores = score_predictions(rows, ScoreOptions(slices=(), resamples=0))
+        signs = {name: scores.overall.metrics[name].value for name in SIGNS}
+        signs["validation_loss"] = heldout_loss(
+            self._whisper, self._config, self._data, self._indices, self._options.context
+        )
         values = {name: scores.overall.metrics[name].value for name in dict.fromkeys((*SHOWN, self._metric))}
         stride = max(1, len(rows) // NUM_SAMPLES)
         return ValidationResult(
             metrics={name: value for name, value in values.items() if value is not None},
+            signs={name: value for name, value in signs.items() if value is not None},
             samples=[
                 {"reference": row.reference, "hypothesis": row.hypothesis} for row in rows[::stride][:NUM_SAMPLES]
             ],

@@ -143,3 +143,34 @@ def test_made_utterances_are_only_in_the_component_that_made_them() -> None:
     assert [one["utterances"] for one in mixture.shares()] == [10, 4]
     assert mixture.shares()[1]["select"] == "true · spliced"
     assert max(Mixture(parts[:1], utterances, "s").selected) == 9
+
+
+def test_rare_particles_are_met_more_often_up_to_a_share() -> None:
+    plain = [utterance(i) for i in range(88)]
+    common = [utterance(100 + i, particles=["lah"]) for i in range(10)]
+    rare = [utterance(200, particles=["kot", "lah"]), utterance(201, particles=["meh"])]
+    data = [*plain, *common, *rare]
+    mixture = Mixture([MixtureComponent(particle_share=0.05)], data, "s")
+    assert len(mixture) == 100
+    drawn = Counter(index for epoch in range(108) for index in mixture.order(1, 0, epoch))
+    assert drawn[0] == drawn[88] == 100  # lah stands in 11 % already
+    assert drawn[98] == drawn[99] == 500
+    assert mixture.shares()[0]["utterances"] == 100
+    few = Mixture([MixtureComponent(particle_share=1.0)], data, "s")
+    assert few._members[0].tolist().count(99) == 8  # never more
+
+
+def test_switch_pairs_can_be_selected_and_balanced() -> None:
+    def mixed(number: int, *languages: str) -> Utterance:
+        return utterance(number, "mixed", words=[{"word": "w", "language": language} for language in languages])
+
+    data = [
+        *(mixed(i, "ms", "ms", "en", "particle") for i in range(6)),
+        *(mixed(10 + i, "zh", "en", "zh", "other") for i in range(2)),
+        mixed(20, "ms", "ms"),
+    ]
+    assert [selectable_fields(row)["switch_pair"] for row in data[5:]] == ["ms-en", "zh-en", "zh-en", "ms"]
+    component = MixtureComponent(select='switch_pair != "ms"', balance="switch_pair")
+    order = Mixture([component], data, "s").order(1, 0, 0)
+    assert sum(index < 6 for index in order) == 4
+    assert Counter(order)[8] == 0

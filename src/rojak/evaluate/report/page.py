@@ -17,6 +17,7 @@ from rojak.errors import InputError
 from rojak.evaluate.report import breakdown, summary
 from rojak.evaluate.report.browser import BrowserData, browser_data
 from rojak.evaluate.report.curves import curves_section
+from rojak.evaluate.report.happened import happened_section
 from rojak.evaluate.report.html import Child, Html, element, escape, join
 from rojak.evaluate.report.markdown import write_markdown_report
 from rojak.evaluate.results import Scores
@@ -104,7 +105,7 @@ def _sections(systems: Sequence[Scores], browser: BrowserData, run_log: Path | N
     found: list[tuple[str, str, Child]] = [
         ("targets", "Targets", targets),
         ("measures", "Measures", summary.measures_section(systems, comparisons)),
-        ("learning", "Learning", curves_section(run_log)),
+        ("learning", "Learning", join([happened_section(run_log), curves_section(run_log)])),
         ("slices", "Slices", breakdown.slices_section(systems)),
         ("noise", "Noise", breakdown.noise_section(systems)),
         ("particles", "Particles", breakdown.particles_section(systems)),

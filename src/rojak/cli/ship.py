@@ -1,0 +1,146 @@
+"""Commands that use a model: transcribe, bench."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rojak.cli.app import Json, app, check_choice, err, out, print_json
+from rojak.errors import InputError
+from rojak.model.names import MICRO_NAME
+
+
+@app.command()
+def transcribe(
+    audio: Annotated[list[str], typer.Argument(help="Recordings of any length, folders, or patterns in quotes.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="rojak-micro, a run, a model folder, an export, or a hub id.")
+    ] = MICRO_NAME,
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the transcripts; default: standard output.")
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", "-f", help="txt, json, srt, vtt, tsv, several with commas, or all.")
+    ] = "txt",
+    language: Annotated[str, typer.Option(help="auto, or a code such as ms; auto chooses window by window.")] = "auto",
+    context: Annotated[
+        str, typer.Option(help="full, trim, or auto: trim where the export is known to bear it.")
+    ] = "auto",
+    window_s: Annotated[
+        float | None, typer.Option("--window", help="Longest window in seconds; default: 30, or 15 trimmed.")
+    ] = None,
+    vad: Annotated[bool, typer.Option(help="Leave out silence, noise and music (silero-vad).")] = True,
+    word_times: Annotated[
+        bool | None, typer.Option(help="Find when each word is said; default: where a format shows it.")
+    ] = None,
+    batch_seconds: Annotated[float, typer.Option(help="Audio seconds decoded together.", min=1)] = 240.0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Transcribe recordings of any length. The same command again does only what is new or failed.
+
+    Example: `rojak transcribe calls --model runs/first --out transcripts --format txt,srt`
+    """
+    from rojak.export.transcribe.formats import FORMATS
+    from rojak.export.transcribe.listen import ListenOptions
+    from rojak.export.transcribe.sound import find_recordings
+
+    names = tuple(FORMATS) if formats == "all" else tuple(dict.fromkeys(formats.split(",")))
+    for name in names:
+        check_choice("--format", name, (*FORMATS, "all"))
+    check_choice("--context", context, ("auto", "full", "trim"))
+    check_choice("--device", device, ("auto", "cpu", "cuda"))
+    if window_s is not None and not 1.0 <= window_s <= 30.0:
+        raise InputError(f"--window {window_s:g}: allowed are 1 to 30 seconds; Whisper hears no more at once.")
+    recordings = find_recordings(audio)
+    if out_dir is None and (len(names) > 1 or (len(recordings) > 1 and names[0] not in ("txt", "json"))):
+        raise InputError("Several formats, or subtitles of several recordings, need a folder: add --out DIR.")
+    if model == MICRO_NAME:
+        err.print(
+            f"{MICRO_NAME} only understands synthetic voices; for people's speech give --model with another model.",
+            style="yellow",
+            soft_wrap=True,
+        )
+    options = ListenOptions(
+        language=None if language == "auto" else language,
+        context=None if context == "auto" else context,  # type: ignore[arg-type]
+        max_window_s=window_s,
+        vad=vad,
+        batch_seconds=batch_seconds,
+        word_times=bool({"json", "srt", "vtt"} & set(names)) if word_times is None else word_times,
+    )
+    from rojak.export.transcribe.transcribe import open_named, print_transcripts, raise_failures, transcribe_into
+
+    opener = open_named(model, device)  # type: ignore[arg-type]
+    if out_dir is None:
+        raise_failures(print_transcripts(recordings, opener, options, names[0]), len(recordings))
+        return
+    summary = transcribe_into(recordings, opener, out_dir, names, options)
+    done = f", {summary.already_done} were done already" if summary.already_done else ""
+    err.print(
+        f"{out_dir}: {summary.transcribed} transcribed ({summary.audio_s / 60:.1f} min){done}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    raise_failures(summary.failed, len(recordings))
+
+
+@app.command()
+def bench(
+    models: Annotated[list[str], typer.Argument(help="rojak-micro, runs, model folders or exports.")],
+    out_dir: Annotated[Path, typer.Option("--out", "-o", help="Folder for bench.json, bench.md and bench.png.")] = Path(
+        "bench"
+    ),
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of `rojak prepare` to cut clips from; default: made speech.")
+    ] = None,
+    lengths: Annotated[str, typer.Option(help="Seconds of the clips.")] = "1,4,10,30,600",
+    batches: Annotated[str, typer.Option("--batch", help="Windows decoded together.")] = "1,8",
+    threads: Annotated[str, typer.Option(help="Numbers of threads; default: one a core.")] = "",
+    clips: Annotated[int, typer.Option(help="Clips of each short length; fewer of long ones.", min=1)] = 16,
+    language: Annotated[str, typer.Option(help="Prompted in every program.")] = "ms",
+    context: Annotated[str, typer.Option(help="Ours: full, trim, or auto.")] = "auto",
+    peers: Annotated[
+        str, typer.Option(help="auto, none, or some of faster-whisper, transformers, openai-whisper.")
+    ] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure speed, latency and memory by clip length, beside other programs on the same model and sound.
+
+    Example: `rojak bench export/ct2-int8 --data data`
+    """
+    from rojak.export.bench.bench import BenchOptions, write_bench
+    from rojak.export.bench.bench import bench as run
+    from rojak.export.bench.show import to_table
+
+    check_choice("--context", context, ("auto", "full", "trim"))
+    options = BenchOptions(
+        lengths_s=_numbers("--lengths", lengths, 0.5, 3600),
+        batches=tuple(int(n) for n in _numbers("--batch", batches, 1, 512)),
+        threads=tuple(int(n) for n in _numbers("--threads", threads, 1, 512)) if threads else (),
+        most_clips=clips,
+        language=language,
+        context=None if context == "auto" else context,
+        peers=None if peers == "auto" else () if peers == "none" else tuple(peers.split(",")),
+        data_dir=data,
+    )
+    with err.status("bench") as status:
+        result = run(models, options, lambda step: status.update(f"bench: {step}"))
+    write_bench(result, out_dir)
+    if as_json:
+        print_json(result.to_json())
+        return
+    out.print(to_table(result))
+    for name, why in result.left_out.items():
+        out.print(f"Left out: {name}: {why}", highlight=False, markup=False, soft_wrap=True)
+    out.print(f"{out_dir / 'bench.json'}, bench.md, bench.png", highlight=False, soft_wrap=True)
+
+
+def _numbers(flag: str, text: str, low: float, high: float) -> tuple[float, ...]:
+    """Read numbers with commas, each within limits."""
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(low <= number <= high for number in found):
+        raise InputError(f"{flag} {text!r}: write numbers from {low:g} to {high:g} with commas between them.")
+    return found

@@ -1,0 +1,126 @@
+"""One process of a benchmark: one program, one model, one number of threads; so that memory and threads are its own.
+
+python -m rojak.export.bench.worker JOB.json CLIPS.npz RESULT.json
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rojak.audio import SAMPLE_RATE, Samples
+from rojak.errors import RojakError
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process measures.
+
+    Attributes:
+        system: A name of `SYSTEMS`.
+        model: Folder that the program opens.
+        language: Prompted for every clip.
+        num_threads: Of the computation.
+        context: `full`, `trim` or None for what suits the model.
+        lengths_s: Sets of clips, by wanted length.
+        batches: Windows decoded together; 1 measures latency.
+    """
+
+    system: str
+    model: str
+    language: str
+    num_threads: int
+    context: str | None
+    lengths_s: tuple[float, ...]
+    batches: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One set of clips at one batch size: seconds of every call, seconds of sound, and what was heard."""
+
+    length_s: float
+    batch: int
+    audio_s: float
+    wall_s: float
+    calls_s: tuple[float, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WorkerResult:
+    """What a process gives back; `refused` holds the reason where the program cannot run the model."""
+
+    timings: tuple[Timing, ...]
+    load_s: float = 0.0
+    peak_mib: float = 0.0
+    device: str = "cpu"
+    refused: str | None = None
+
+
+def run_job(job: Job, sets: dict[float, list[Samples]]) -> WorkerResult:
+    """Load the model, hear a clip to warm up, and time every set at every batch size."""
+    import torch
+
+    from rojak.export.bench.systems import SYSTEMS
+
+    torch.set_num_threads(job.num_threads)
+    started = time.perf_counter()
+    try:
+        hear = SYSTEMS[job.system](job.model, job.language, job.num_threads, job.context)
+    except RojakError as error:
+        return WorkerResult((), refused=str(error))
+    load_s = time.perf_counter() - started
+    timings = []
+    for length_s in job.lengths_s:
+        clips = sets[length_s]
+        hear(clips[:1], 1)
+        for batch in job.batches:
+            if batch > len(clips) and all(len(clip) <= 30 * SAMPLE_RATE for clip in clips):
+                continue  # there would be nothing to batch
+            timings.append(_time_set(hear, length_s, clips, batch))
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return WorkerResult(tuple(timings), load_s, peak_mib, "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _time_set(hear: Any, length_s: float, clips: Sequence[Samples], batch: int) -> Timing:
+    calls_s, texts = [], list[str]()
+    for start in range(0, len(clips), batch):
+        begun = time.perf_counter()
+        texts += hear(clips[start : start + batch], batch)
+        calls_s.append(time.perf_counter() - begun)
+    audio_s = sum(len(clip) for clip in clips) / SAMPLE_RATE
+    return Timing(length_s, batch, audio_s, sum(calls_s), tuple(calls_s), tuple(texts))
+
+
+def read_result(path: Path) -> WorkerResult:
+    """Read what a worker wrote."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    rows = (dict(row) for row in values.pop("timings"))
+    timings = tuple(Timing(**{**row, "calls_s": tuple(row["calls_s"]), "texts": tuple(row["texts"])}) for row in rows)
+    return WorkerResult(timings=timings, **values)
+
+
+def main() -> None:
+    """Run the job of the first file on the clips of the second; write the third."""
+    job_path, clips_path, result_path = map(Path, sys.argv[1:4])
+    values = json.loads(job_path.read_text(encoding="utf-8"))
+    job = Job(**{**values, "lengths_s": tuple(values["lengths_s"]), "batches": tuple(values["batches"])})
+    sets: dict[float, list[Samples]] = {length_s: [] for length_s in job.lengths_s}
+    with np.load(clips_path, allow_pickle=False) as clips:
+        for name in clips.files:
+            sets[float(name.split("_")[0])].append(clips[name])
+    result = run_job(job, sets)
+    result_path.write_text(json.dumps(asdict(result), ensure_ascii=False), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    main()

@@ -1,0 +1,1 @@
+"""What runs a model: one module a program, each with an `open_…` function and a runtime."""

@@ -1,0 +1,123 @@
+"""Run a CTranslate2 export, greedily, in batches of full or trimmed windows.
+
+Reads a folder of `rojak export --format ct2`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rojak.audio import Samples
+from rojak.errors import InputError, MissingExtraError
+from rojak.export.folder import ExportRecord
+from rojak.export.runtime import Decoded, Device, HeardWord, Kind, Languages, RuntimeOptions
+from rojak.export.runtimes.batches import Batch, Front, Heard, open_front, transcribe_batches
+from rojak.export.runtimes.words import MEDIAN_WIDTH, POSITION_S, heard_words
+
+
+@dataclass(frozen=True)
+class Ct2Runtime:
+    """A Whisper in CTranslate2."""
+
+    name: str
+    model: Any
+    front: Front
+    trim_safe: bool
+    kind: Kind = "ct2"
+
+    @property
+    def num_mels(self) -> int:
+        """80 or 128."""
+        return self.front.log_mel.num_mels
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes that the model has a token for."""
+        return tuple(self.front.tokens.languages)
+
+    def transcribe(
+        self, audio: Sequence[Samples], language: Languages = None, options: RuntimeOptions | None = None
+    ) -> list[Decoded]:
+        """See `Runtime.transcribe`."""
+        options = options or RuntimeOptions()
+        return transcribe_batches(self.front.tokens, self.front.log_mel, audio, language, options, self._hear)
+
+    def _hear(self, batch: Batch, options: RuntimeOptions) -> list[Heard]:
+        import ctranslate2
+
+        tokens = self.front.tokens
+        mel = ctranslate2.StorageView.from_array(np.ascontiguousarray(batch.mel.cpu().numpy()))
+        encoded = self.model.encode(mel)
+        codes = [code or "en" for code in batch.languages]
+        if None in batch.languages:
+            found = self.model.detect_language(encoded)
+            pairs = zip(batch.languages, found, strict=True)
+            codes = [code or best[0][0].strip("<|>") for code, best in pairs]
+        results = self.model.generate(
+            encoded,
+            [tokens.prompt(code) for code in codes],
+            beam_size=1,
+            max_length=2 * options.max_new_tokens,  # the library takes half of it for the text
+            return_scores=True,
+            suppress_tokens=[*self.front.suppress, *range(tokens.end + 1, len(tokens.tokenizer))],
+        )
+        texts = [[int(token) for token in result.sequences_ids[0]] for result in results]
+        # The library's score is the sum, the end-of-text's included, over the number of text tokens.
+        sums = [float(result.scores[0]) * max(1, len(text)) for result, text in zip(results, texts, strict=True)]
+        means = [total / (len(text) + 1) for total, text in zip(sums, texts, strict=True)]
+        words = self._words(encoded, texts, codes, batch) if options.word_times else [None] * len(texts)
+        return [
+            Heard(text, mean, code, word) for text, mean, code, word in zip(texts, means, codes, words, strict=True)
+        ]
+
+    def _words(
+        self, encoded: Any, texts: list[list[int]], codes: list[str], batch: Batch
+    ) -> list[tuple[HeardWord, ...] | None]:
+        """Find word times; the library aligns a batch under one prompt, so each language goes by itself."""
+        import ctranslate2
+
+        tokens, found = self.front.tokens, dict[int, tuple[HeardWord, ...]]()
+        states = np.array(encoded.to(ctranslate2.DataType.float32).to_device(ctranslate2.Device.cpu))
+        for code in sorted(set(codes)):
+            rows = [row for row, other in enumerate(codes) if other == code]
+            results = self.model.align(
+                ctranslate2.StorageView.from_array(np.ascontiguousarray(states[rows])),
+                tokens.prompt(code)[:-1],  # the library adds the no-timestamps token
+                [texts[row] for row in rows],
+                [max(2, round(batch.durations_s[row] / POSITION_S) * 2) for row in rows],
+                median_filter_width=MEDIAN_WIDTH,
+            )
+            for row, result in zip(rows, results, strict=True):
+                starts: dict[int, float] = {}
+                for token, position in result.alignments:
+                    starts.setdefault(token, position * POSITION_S)
+                times = [starts[token] for token in range(len(texts[row]) + 1)]
+                found[row] = heard_words(tokens, texts[row], times, result.text_token_probs)
+        return [found[row] for row in range(len(texts))]
+
+
+def open_ct2(folder: Path, record: ExportRecord, device: Device) -> Ct2Runtime:
+    """Load a CTranslate2 export.
+
+    Raises:
+        InputError: `cuda` without a GPU; files that CTranslate2 does not read.
+        MissingExtraError: ctranslate2 is not installed.
+    """
+    try:
+        import ctranslate2
+    except ImportError:
+        raise MissingExtraError(
+            f"{folder} needs ctranslate2 to run; install it with: pip install faster-whisper."
+        ) from None
+    if device == "cuda" and not ctranslate2.get_cuda_device_count():
+        raise InputError("device cuda: this machine has no CUDA GPU that CTranslate2 can use; take cpu or auto.")
+    try:
+        model = ctranslate2.models.Whisper(str(folder), device=device, intra_threads=torch.get_num_threads())
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{folder} cannot be opened by CTranslate2 ({reason}); export again.") from error
+    return Ct2Runtime(str(folder), model, open_front(folder), record.trim_safe)

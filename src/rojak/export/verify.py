@@ -1,0 +1,192 @@
+"""`rojak verify A B`: do two forms of a model say the same? Transcribes the same clips with both.
+
+Reads two models and prepared data, or made speech where no data is given; gives a `Verdict`, which `rojak export` keeps
+in `export.json`. It also decides `trim_safe`: whether the model is as good when it sees only the clip.
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rojak.audio import Samples, decode_audio
+from rojak.data.dataset import Dataset, prompt_language
+from rojak.data.synthesize import synthesize
+from rojak.evaluate.align import align
+from rojak.evaluate.counts import count_edits
+from rojak.export.runtime import Decoded, Runtime, RuntimeOptions
+from rojak.records import SPLITS, Split, Utterance
+from rojak.text.normalize import normalize, normalizer_name
+from rojak.text.units import words
+
+FLOATS = ("float32", "float16", "bfloat16", "f16")
+MIN_SAME_TEXT = 0.99
+"""Share of clips whose text must be the same in float formats."""
+MAX_WER_LOSS = 0.5
+"""Points of WER that 8 bits and fewer may cost."""
+MAX_TRIM_LOSS = 0.3
+"""Points of WER that a trimmed context may cost a model that is called trim-safe."""
+DEFAULT_CLIPS = 64
+MADE_HOURS, MADE_SEED = 0.05, 77
+NUM_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording with what is said in it and the language code to prompt with."""
+
+    audio_id: str
+    samples: Samples
+    reference: str
+    language: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `rojak verify` found; rates are percent.
+
+    Attributes:
+        a: The model held to be right.
+        b: The model in question.
+        passed: Whether B is within the tolerance.
+        rule: The tolerance in words.
+        num_clips: Clips that both heard.
+        data: What they came from.
+        same_text: Share of clips with equal text, 0–1.
+        same_tokens: Share of clips with equal tokens, 0–1; None where the vocabularies differ.
+        wer_a: Against the references.
+        wer_b: Against the references.
+        word_time_difference_s: Mean distance of word beginnings where both give times and the text is equal.
+        wer_b_trim: WER of B when it sees only the clip.
+        trim_safe: Whether that is as good.
+        examples: Some clips with different text.
+        normalizer: Under which WER is counted.
+    """
+
+    a: str
+    b: str
+    passed: bool
+    rule: str
+    num_clips: int
+    data: str
+    same_text: float
+    same_tokens: float
+    wer_a: float
+    wer_b: float
+    word_time_difference_s: float | None
+    wer_b_trim: float
+    trim_safe: bool
+    examples: list[dict[str, str]]
+    normalizer: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give plain values for JSON."""
+        return asdict(self)
+
+
+def verify(a: Runtime, b: Runtime, dtype: str, clips: Sequence[Clip], data: str, max_new_tokens: int = 224) -> Verdict:
+    """Transcribe clips with two models and compare.
+
+    Args:
+        a: The model held to be right.
+        b: The model in question.
+        dtype: Number format of B; decides the tolerance.
+        clips: At least one.
+        data: What the clips came from, for the record.
+        max_new_tokens: Longest transcript of a clip.
+    """
+    options = RuntimeOptions(max_new_tokens=max_new_tokens, word_times=True)
+    heard_a, heard_b = _hear(a, clips, options), _hear(b, clips, options)
+    trimmed = _hear(b, clips, RuntimeOptions(context="trim", max_new_tokens=max_new_tokens))
+    same = [left.text == right.text for left, right in zip(heard_a, heard_b, strict=True)]
+    same_tokens = [left.tokens == right.tokens for left, right in zip(heard_a, heard_b, strict=True)]
+    wer_a, wer_b, wer_trim = (word_error_rate(clips, heard) for heard in (heard_a, heard_b, trimmed))
+    if dtype in FLOATS:
+        passed, rule = float(np.mean(same)) >= MIN_SAME_TEXT, f"same text on {MIN_SAME_TEXT:.0%} of clips"
+    else:
+        passed, rule = wer_b - wer_a <= MAX_WER_LOSS, f"WER at most {MAX_WER_LOSS} points worse"
+    differing = [
+        {"audio_id": clip.audio_id, "a": left.text, "b": right.text}
+        for clip, left, right, equal in zip(clips, heard_a, heard_b, same, strict=True)
+        if not equal
+    ]
+    return Verdict(
+        a=a.name,
+        b=b.name,
+        passed=bool(passed),
+        rule=rule,
+        num_clips=len(clips),
+        data=data,
+        same_text=float(np.mean(same)),
+        same_tokens=float(np.mean(same_tokens)),
+        wer_a=wer_a,
+        wer_b=wer_b,
+        word_time_difference_s=_time_difference(heard_a, heard_b),
+        wer_b_trim=wer_trim,
+        trim_safe=wer_trim - wer_b <= MAX_TRIM_LOSS,
+        examples=differing[:NUM_EXAMPLES],
+        normalizer=normalizer_name(),
+    )
+
+
+def _hear(runtime: Runtime, clips: Sequence[Clip], options: RuntimeOptions) -> list[Decoded]:
+    return runtime.transcribe([clip.samples for clip in clips], [clip.language for clip in clips], options)
+
+
+def word_error_rate(clips: Sequence[Clip], heard: Sequence[Decoded]) -> float:
+    """Give the corpus WER in percent, under Rojak's normaliser."""
+    errors = total = 0
+    for clip, result in zip(clips, heard, strict=True):
+        reference, hypothesis = words(normalize(clip.reference)), words(normalize(result.text))
+        counts = count_edits(align(reference, hypothesis))
+        errors += counts["substitutions"] + counts["deletions"] + counts["insertions"]
+        total += counts["words"]
+    return 100 * errors / max(1, total)
+
+
+def _time_difference(heard_a: Sequence[Decoded], heard_b: Sequence[Decoded]) -> float | None:
+    """Give the mean distance of the words' beginnings over clips on which both agree; None where one has no times."""
+    distances = [
+        abs(left.start_s - right.start_s)
+        for one, other in zip(heard_a, heard_b, strict=True)
+        if one.words and other.words and one.text == other.text
+        for left, right in zip(one.words, other.words, strict=True)
+    ]
+    return float(np.mean(distances)) if distances else None
+
+
+def prepared_clips(data_dir: Path, splits: Sequence[Split], max_clips: int) -> list[Clip]:
+    """Take clips out of prepared data, spread evenly.
+
+    Raises:
+        InputError: No prepared data there.
+    """
+    data = Dataset(data_dir, splits)
+    count = min(max_clips, len(data))
+    return [
+        _clip(data.utterances[index], data.read_audio(index))
+        for index in (number * len(data) // count for number in range(count))
+    ]
+
+
+def made_clips(max_clips: int) -> list[Clip]:
+    """Make synthetic speech, the same every time; about three minutes."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "made"
+        synthesize(made, MADE_HOURS, MADE_SEED, workers=1, show_progress=False)
+        found = []
+        for split in SPLITS:
+            items = json.loads((made / split / "transcripts.json").read_text(encoding="utf-8"))
+            for audio_id, item in items.items():
+                utterance = Utterance.model_validate(item | {"audio_id": audio_id})
+                samples = decode_audio(made / split / item["audio_filepath"]).samples
+                found.append(_clip(utterance, samples))
+    return [found[number * len(found) // max_clips] for number in range(max_clips)] if len(found) > max_clips else found
+
+
+def _clip(utterance: Utterance, samples: Samples) -> Clip:
+    return Clip(utterance.audio_id, samples, utterance.text, prompt_language(utterance, "matrix"))
