@@ -89,6 +89,7 @@ def decode_audio(
     start_s: float = 0.0,
     length_s: float | None = None,
     name: str | None = None,
+    max_decoded_bytes: int | None = None,
 ) -> Waveform:
     """Decode a recording, or a piece of it, to 16 kHz mono float32.
 
@@ -98,9 +99,10 @@ def decode_audio(
         start_s: Where a piece begins.
         length_s: Length of the piece; None reads to the end. A piece is read from a large file without the rest.
         name: What error messages call the recording; by default the file's name.
+        max_decoded_bytes: Most memory for its sound at its own rate and channels; a small file can hold very much.
 
     Raises:
-        AudioError: Nothing decodes it, or it holds values that are no numbers.
+        AudioError: Nothing decodes it, it is larger than allowed, or it holds values that are no numbers.
         OSError: The file is missing or not readable.
     """
     name = name or (source.name if isinstance(source, Path) else "audio")
@@ -110,7 +112,8 @@ def decode_audio(
         if not file.read(1):
             raise AudioError(f"{name}: the file is empty (0 bytes).")
         file.seek(0)
-        frames = _decode(file, start_s, min(max_seconds, length_s or max_seconds), name)
+        wanted_s = min(max_seconds, length_s or max_seconds)
+        frames = _decode(file, start_s, wanted_s, _Limit(name, max_decoded_bytes))
     mono = frames.values[:, 0] if frames.values.shape[1] == 1 else frames.values.mean(axis=1, dtype=np.float32)
     if not np.isfinite(mono).all():
         raise AudioError(f"{name}: holds samples that are not numbers (NaN or infinite).")
@@ -126,19 +129,31 @@ def decode_audio(
     )
 
 
-def _decode(file: BinaryIO, start_s: float, wanted_s: float, name: str) -> _Frames:
+class _Limit:
+    """Holds a decoder to what may be read of the recording `name`, block by block."""
+
+    def __init__(self, name: str, max_bytes: int | None) -> None:
+        self.name, self.max_bytes, self._bytes = name, max_bytes, 0
+
+    def check_claims(self, rate: int, num_channels: int) -> None:
+        if not 0 < rate <= MAX_RATE or not 0 < num_channels <= MAX_CHANNELS:
+            claims = f"claims {rate} Hz and {num_channels} channels"
+            raise AudioError(f"{self.name}: {claims}, at most {MAX_RATE} Hz and {MAX_CHANNELS} are read.")
+
+    def count(self, block: Samples) -> Samples:
+        self._bytes += block.nbytes
+        if self.max_bytes is not None and self._bytes > self.max_bytes:
+            size = f"{self.max_bytes / 2**20:.0f} MiB"
+            raise AudioError(f"{self.name}: holds more than {size} of sound once decoded; resample it or cut it.")
+        return block
+
+
+def _decode(file: BinaryIO, start_s: float, wanted_s: float, limit: _Limit) -> _Frames:
     try:
-        return _decode_with_soundfile(file, start_s, wanted_s, name)
+        return _decode_with_soundfile(file, start_s, wanted_s, limit)
     except soundfile.LibsndfileError as error:
         file.seek(0)
-        return _decode_with_av(file, start_s, wanted_s, name, str(error.error_string))
-
-
-def _check_claims(rate: int, num_channels: int, name: str) -> None:
-    if not 0 < rate <= MAX_RATE or not 0 < num_channels <= MAX_CHANNELS:
-        raise AudioError(
-            f"{name}: claims {rate} Hz and {num_channels} channels, at most {MAX_RATE} Hz and {MAX_CHANNELS} are read."
-        )
+        return _decode_with_av(file, start_s, wanted_s, _Limit(limit.name, limit.max_bytes), str(error.error_string))
 
 
 class _Clamped:
@@ -155,11 +170,11 @@ class _Clamped:
         return self._file.seek(max(0, offset) if whence == 0 else offset, whence)
 
 
-def _decode_with_soundfile(file: BinaryIO, start_s: float, wanted_s: float, name: str) -> _Frames:
+def _decode_with_soundfile(file: BinaryIO, start_s: float, wanted_s: float, limit: _Limit) -> _Frames:
     """Read block by block, so that a header that claims hours allocates nothing."""
     with soundfile.SoundFile(_Clamped(file)) as sound:
         rate = sound.samplerate
-        _check_claims(rate, sound.channels, name)
+        limit.check_claims(rate, sound.channels)
         claimed_s = sound.frames / rate if 0 < sound.frames < 2**62 else None
         if start_s:
             sound.seek(min(round(start_s * rate), sound.frames))
@@ -170,15 +185,16 @@ def _decode_with_soundfile(file: BinaryIO, start_s: float, wanted_s: float, name
             block = sound.read(min(BLOCK_FRAMES, wanted + 1 - num_frames), dtype="float32", always_2d=True)
             if not len(block):
                 break
-            blocks.append(block)
+            blocks.append(limit.count(block))
             num_frames += len(block)
     return _Frames(np.concatenate(blocks)[:wanted], rate, num_frames > wanted, claimed_s)
 
 
-def _decode_with_av(file: BinaryIO, start_s: float, wanted_s: float, name: str, first_error: str) -> _Frames:
+def _decode_with_av(file: BinaryIO, start_s: float, wanted_s: float, limit: _Limit, first_error: str) -> _Frames:
     """Read through FFmpeg's libraries, for what libsndfile does not know or gives up on."""
     import av
 
+    name = limit.name
     try:
         with av.open(file, options={"format_whitelist": AV_FORMATS}) as container:
             if not container.streams.audio:
@@ -187,7 +203,7 @@ def _decode_with_av(file: BinaryIO, start_s: float, wanted_s: float, name: str, 
             if stream.codec_context is None:
                 raise AudioError(f"{name}: its audio has a codec that nothing here decodes.")
             rate, num_channels = int(stream.rate or 0), int(stream.codec_context.channels)
-            _check_claims(rate, num_channels, name)
+            limit.check_claims(rate, num_channels)
             claimed_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
             first, last = round(start_s * rate), round((start_s + wanted_s) * rate) + 1
             at, blocks = 0, [np.zeros((0, num_channels), np.float32)]
@@ -196,7 +212,7 @@ def _decode_with_av(file: BinaryIO, start_s: float, wanted_s: float, name: str, 
                 for frame in container.decode(stream):
                     for part in resampler.resample(frame):
                         values = part.to_ndarray().reshape(-1, num_channels)
-                        blocks.append(values[max(0, first - at) : max(0, last - at)])
+                        blocks.append(limit.count(values[max(0, first - at) : max(0, last - at)]))
                         at += len(values)
                     if at >= last:
                         break

@@ -58,6 +58,7 @@ def test_evaluate_writes_base_and_tuned_side_by_side(
     assert rojak("evaluate", run_dir, data_dir, "--out", results, "--snr", "10:15", *SHORT) == 0
     assert "Targets" in capsys.readouterr().out
     document = json.loads((results / "metrics.json").read_text())
+    assert "model-index:" in (results / "model-card.md").read_text()
     assert [system["system"] for system in document["systems"]] == ["tuned", "base"]
     tuned = document["systems"][0]
     assert tuned["settings"]["base"] == str(tiny_dir)

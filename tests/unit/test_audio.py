@@ -19,6 +19,8 @@ from rojak.audio import (
 )
 from rojak.errors import AudioError
 
+count = audio._Limit.count
+
 
 def tone(seconds: float = 1.0, rate: int = SAMPLE_RATE, hertz: float = 440.0) -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
@@ -126,6 +128,21 @@ def test_large_files_are_not_read(tmp_path):
     with pytest.raises(AudioError, match="larger"):
         read_audio_bytes(tmp_path / "a.wav", max_bytes=999)
     assert len(read_audio_bytes(tmp_path / "a.wav", max_bytes=1000)) == 1000
+
+
+def test_a_small_file_that_holds_much_is_not_decoded_whole(tmp_path, monkeypatch):
+    silence = np.zeros((4 * SAMPLE_RATE, 8), np.float32)
+    soundfile.write(tmp_path / "a.flac", silence, SAMPLE_RATE)
+    assert (tmp_path / "a.flac").stat().st_size < silence.nbytes / 50
+    blocks = []
+    monkeypatch.setattr(audio._Limit, "count", lambda limit, block: blocks.append(block.nbytes) or count(limit, block))
+    with pytest.raises(AudioError, match=r"a\.flac: holds more than 1 MiB of sound once decoded"):
+        decode_audio(tmp_path / "a.flac", max_decoded_bytes=2**20)
+    assert sum(blocks) <= 2**20 + audio.BLOCK_FRAMES * 8 * 4
+    assert decode_audio(tmp_path / "a.flac", max_decoded_bytes=silence.nbytes).duration_s == 4
+    encode_with_av(tmp_path / "a.m4a", "aac", 44_100)
+    with pytest.raises(AudioError, match="holds more than 0 MiB"):
+        decode_audio(tmp_path / "a.m4a", max_decoded_bytes=2**16)
 
 
 def test_flac_round_trip_is_exact_for_16_bit_sound():

@@ -78,12 +78,14 @@ def prepare(
     columns = dict(parse_pair(text) for text in column or [])
     flags = {"allow_bad": allow_bad, "seed": seed, "columns": columns, "kind": kind, "audio_root": audio_root}
     settings = load_config(PrepareSettings, None, setting or [], tokenizer=model, split_long=split_long, **flags)
+    if audit_with is not None:
+        from rojak.evaluate.audit import audit_summary, check_auditor
+
+        check_auditor(audit_with)
     summary = run(
         source, out_dir, settings=settings, workers=workers, count_tokens=token_counter(model), show_progress=True
     )
     if audit_with is not None:
-        from rojak.evaluate.audit import audit_summary
-
         summary = audit_summary(summary, audit_with, settings)
     if as_json:
         print_json(as_plain(summary))

@@ -33,6 +33,22 @@ def load_config(schema: type[Model], path: Path | None, overrides: Iterable[str]
     for override in overrides:
         _apply_override(values, override)
     values.update({name: value for name, value in flags.items() if value is not None})
+    return _validate(schema, values, path)
+
+
+def change_config(config: Model, changes: Mapping[str, Any]) -> Model:
+    """Give a configuration with settings changed by their dotted names, checked as when read from a file.
+
+    Raises:
+        ConfigError: As `load_config`.
+    """
+    values = config.model_dump(mode="json")
+    for name, value in changes.items():
+        _put(values, name, value, f"{name}={value}")
+    return _validate(type(config), values, None)
+
+
+def _validate(schema: type[Model], values: dict[str, Any], path: Path | None) -> Model:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
@@ -67,6 +83,10 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ConfigError(f"The value of override {override!r} is not valid YAML.") from None
+    _put(values, key, value, override)
+
+
+def _put(values: dict[str, Any], key: str, value: Any, override: str) -> None:
     *parents, last = key.split(".")
     place: Any = values
     for part in parents:

@@ -63,7 +63,7 @@ class Fault:
 def check_text(text: object) -> Fault | None:
     """Refuse a transcript without words: none, empty, or nothing but markers such as `<noise>` and punctuation."""
     if text is None:
-        return Fault("no_transcript", "The field text is missing.")
+        return Fault("no_transcript", "There is no field text; where it has another name, give --column text=NAME.")
     if not isinstance(text, str):
         return Fault("bad_record", f"text: a string is expected, not {type(text).__name__}.")
     if not text.strip():

@@ -26,6 +26,9 @@ from rojak.data.settings import PrepareSettings
 from rojak.errors import AudioError, ManifestError
 from rojak.records import Utterance
 
+MAX_DECODED_BYTES = 1 << 30
+"""Of one recording at its own rate and channels: half an hour of 48-kHz stereo fits, a file made to fill memory not."""
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -118,7 +121,14 @@ def _decode(item: SourceItem, settings: PrepareSettings) -> tuple[bytes | None, 
             if not data:
                 return Fault("empty_file", "The file has 0 bytes.")
         max_s = settings.max_long_s if settings.split_long else settings.max_duration_s
-        waveform = decode_audio(source, max_seconds=max_s, start_s=item.start_s, length_s=item.length_s, name=name)
+        waveform = decode_audio(
+            source,
+            max_seconds=max_s,
+            start_s=item.start_s,
+            length_s=item.length_s,
+            name=name,
+            max_decoded_bytes=MAX_DECODED_BYTES,
+        )
     except AudioError as error:
         return Fault("undecodable", str(error))
     except PermissionError:

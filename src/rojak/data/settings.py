@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from rojak.records import Utterance
 
 SourceKind = Literal[
     "split-folders", "transcripts", "kaldi", "huggingface", "parquet", "jsonl", "table", "text-files", "hub"
 ]
 """Shapes of corpora: see `rojak.data.sources` for what each looks like."""
+
+COLUMN_FIELDS = (*Utterance.model_fields, "offset", "particles", "cmi")
+"""Fields that a column of the corpus may be named for; others keep the names they have."""
 
 
 class PrepareSettings(BaseModel):
@@ -57,6 +62,15 @@ class PrepareSettings(BaseModel):
     validation_share: float = Field(default=0.1, ge=0, lt=1, description="Share of the hours, when no split is given.")
     test_share: float = Field(default=0.1, ge=0, lt=1)
     seed: int = 0
+
+    @field_validator("columns")
+    @classmethod
+    def _fields_are_known(cls, columns: dict[str, str]) -> dict[str, str]:
+        for name, column in columns.items():
+            if name not in COLUMN_FIELDS:
+                turned = f"; did you mean {column}={name}?" if column in COLUMN_FIELDS else ""
+                raise ValueError(f"{name!r} is no field of the record, which come first, as in text=sentence{turned}")
+        return columns
 
     @model_validator(mode="after")
     def _something_is_left_for_training(self) -> Self:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rojak.data.checks import Fault, check_num_tokens
 from rojak.data.items import SourceItem
@@ -32,19 +33,29 @@ def survey(corpus: Source, settings: PrepareSettings, *, counts_tokens: bool) ->
     A recording replaced by another of equal size and modification time is not noticed.
 
     Raises:
-        InputError: The corpus is empty or a part of it cannot be read.
+        InputError: The corpus is empty, a part of it cannot be read, or no item has a column that was named.
         ManifestError: A transcript file is malformed.
     """
     inputs = hashlib.blake2b(digest_size=16)
     num_items = 0
+    first: dict[str, Any] = {}
+    unseen = {name for name in settings.columns if name != "offset"}  # which is no field any more by now
     try:
         for item in corpus.read():
             inputs.update(item_mark(item))
+            first = first or item.fields
+            unseen = {name for name in unseen if item.fields.get(name) is None}
             num_items += 1
     except OSError as error:
         raise InputError(f"{error.filename or corpus.name}: cannot be read ({error.strerror or error}).") from None
     if not num_items:
         raise InputError(f"{corpus.name}: no recordings in it (read as {corpus.kind}).")
+    for name in sorted(unseen):
+        found = ", ".join(field for field, value in first.items() if value is not None and field != "audio_id")
+        raise InputError(
+            f"{corpus.name}: no item has anything in the column {settings.columns[name]!r}, given as its {name}; "
+            f"the first one has {found}."
+        )
     chosen = json.dumps([settings.model_dump(mode="json"), counts_tokens, FORMAT], sort_keys=True)
     settings_hash = hashlib.blake2b(chosen.encode(), digest_size=16).hexdigest()
     return Survey(num_items, {"inputs": inputs.hexdigest(), "settings": settings_hash})

@@ -21,8 +21,8 @@ BLOCK_SIZE = 100
 """Utterances spoken by one process. Part of what decides the bytes."""
 
 KINDS = (*LANGUAGES, "mixed")
-SNR_BUCKETS_DB = ((0.0, 5.0), (5.0, 10.0), (10.0, 15.0), (15.0, 20.0))
-"""Added noise is drawn evenly over these buckets, the slices of the report."""
+SNR_BUCKETS_DB = ((5.0, 10.0), (10.0, 15.0), (15.0, 20.0), (20.0, 25.0))
+"""Added noise is drawn evenly over these buckets: from a busy street to a quiet office."""
 
 ENVIRONMENTS = {"babble": 0.28, "pink": 0.22, "hum": 0.14, "reverb+pink": 0.18, "reverb+babble": 0.12, "hum+pink": 0.06}
 """What is laid over a noisy utterance, and how often."""

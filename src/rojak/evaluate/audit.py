@@ -17,12 +17,13 @@ from rojak.data.dataset import Dataset
 from rojak.data.prepare import PrepareSummary, read_summary
 from rojak.data.removal import remove_clips
 from rojak.data.settings import PrepareSettings
-from rojak.errors import DataQualityError
+from rojak.errors import DataQualityError, InputError
 from rojak.evaluate.decode import DecodeOptions
 from rojak.evaluate.measure import measure
 from rojak.evaluate.predict import predict
 from rojak.evaluate.prediction import Prediction
-from rojak.model.adapters import load_any
+from rojak.model.adapters import load_any, resolve_model
+from rojak.model.names import token_counter
 from rojak.model.whisper import Whisper
 from rojak.records import SPLITS
 
@@ -91,6 +92,19 @@ def audit(
         )
     remove_clips(prepared_dir, faults, note)
     return AuditSummary(len(data), len(faults))
+
+
+def check_auditor(model_name: str) -> None:
+    """Make sure that there is such a model, so that `prepare` need not work for hours before the audit finds none.
+
+    Raises:
+        InputError: It is no folder with a model, and the hub has none of that name either.
+    """
+    folder = resolve_model(model_name)
+    if folder is None:
+        token_counter(model_name)
+    elif not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+        raise InputError(f"{model_name}: holds no model; name rojak-micro, a model or run folder, or a hub id.")
 
 
 def audit_summary(summary: PrepareSummary, model_name: str, settings: PrepareSettings) -> PrepareSummary:

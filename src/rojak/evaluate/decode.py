@@ -1,4 +1,4 @@
-"""Turn audio into text: batched greedy decoding with a cache, over the full 30-s context or a trimmed one.
+"""Turn audio into text: batched decoding, greedy or by beams, over the full 30-s context or a trimmed one.
 
 Takes a loaded Whisper and waveforms, gives texts; reads and writes no files. A clip's result does not depend on which
 clips share its batch: windows in a batch have one length, which follows from the clip alone.
@@ -6,31 +6,32 @@ clips share its batch: windows in a batch have one length, which follows from th
 
 import math
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import DynamicCache, EncoderDecoderCache
 
+from rojak.errors import InputError
+from rojak.evaluate.fallback import fall_back
+from rojak.evaluate.search import Hypothesis, search_beams, search_one_by_one
 from rojak.features.mel import SAMPLES_PER_POSITION, WINDOW_SECONDS
 from rojak.model.labels import word_languages
 from rojak.model.pieces import cut_into_words
 from rojak.model.restore import RestoredParticle, restore
 from rojak.model.whisper import Whisper, encode_audio
 from rojak.model.word_times import time_words
-from rojak.records import LANGUAGES, HeardWord
+from rojak.records import HeardWord
 
 Context = Literal["full", "trim"]
 SAMPLE_RATE = 16000
+MAX_BEAMS = 32
 TRIM_GRID_S = 1.28
 """Trimmed windows end on this grid (64 encoder positions), so that clips of like length share a batch."""
-
-SHRINK_SHARE = 0.75
-"""Finished clips leave a batch once no more than this share goes on, so that a runaway does not hold up the others."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class DecodeOptions:
     batch_seconds: float = 240.0
     max_new_tokens: int = 224
     """OpenAI's own limit for a window: half of the decoder's positions."""
+    num_beams: int = 1
+    """1 is greedy."""
+    temperature_fallback: bool = False
+    """Decode again at rising temperatures what came out unlikely or repetitive, as openai/whisper does."""
     word_times: bool = False
     """Give every word its time and confidence too, at the cost of one more pass of the decoder."""
     restore_particles: bool = True
@@ -60,8 +65,14 @@ class Decoded:
     language: str
     decode_s: float
     """The clip's share of its batch's seconds, front end included."""
+    mean_logprob: float | None = None
+    """Log-probability a token, end-of-text counted, of what was decoded; None where the runtime does not tell."""
+    temperature: float = 0.0
+    """At which the text was found; above 0 only with temperature fallback."""
     words: tuple[HeardWord, ...] | None = None
     """Its words, where the model tags their languages or their times were asked for."""
+    languages_from: Literal["model", "tagger"] = "tagger"
+    """Who says which language each of `words` is in."""
     restored: tuple[RestoredParticle, ...] = ()
     """Particles that were not decoded and put back."""
 
@@ -82,6 +93,10 @@ class ClipToDecode:
         return min(WINDOW_SECONDS, max(1, steps) * TRIM_GRID_S)
 
 
+Decode = Callable[[Iterable[ClipToDecode], DecodeOptions, Callable[[int], None] | None], Iterator[Decoded]]
+"""Whatever decodes clips of up to 30 s, in any order: `partial(decode_clips, whisper)`, or an exported model's own."""
+
+
 def decode_clips(
     whisper: Whisper,
     clips: Iterable[ClipToDecode],
@@ -95,7 +110,12 @@ def decode_clips(
         clips: May be a generator; at most a few batches are held in memory.
         options: Context, limits.
         on_progress: Told the number of clips after every batch.
+
+    Raises:
+        InputError: Too many beams, or a language that the model has no token for.
     """
+    if not 1 <= options.num_beams <= MAX_BEAMS:
+        raise InputError(f"num_beams {options.num_beams}: allowed are 1 (greedy) to {MAX_BEAMS}.")
     waiting: dict[float, list[ClipToDecode]] = defaultdict(list)
 
     def run(length_s: float) -> Iterator[Decoded]:
@@ -107,7 +127,7 @@ def decode_clips(
     for clip in clips:
         length_s = clip.window_s(options.context)
         waiting[length_s].append(clip)
-        if (len(waiting[length_s]) + 1) * length_s > options.batch_seconds:
+        if (len(waiting[length_s]) + 1) * length_s * options.num_beams > options.batch_seconds:
             yield from run(length_s)
     for length_s in sorted(waiting):
         yield from run(length_s)
@@ -124,7 +144,8 @@ def _decode_batch(
         detected = detect_languages(whisper, encoded)
         languages = [given or heard for given, heard in zip(languages, detected, strict=True)]
     prompts = torch.tensor([whisper.tokens.prompt(language or "en") for language in languages], device=encoded.device)
-    tokens = greedy_tokens(whisper, encoded, prompts, options.max_new_tokens)
+    found, temperatures = _search(whisper, encoded, prompts, clips, options)
+    tokens = [one.ids for one in found]
     codes = [language or "en" for language in languages]
     put_back: list[list[RestoredParticle]] = [[] for _ in clips]
     if whisper.restoration is not None and options.restore_particles:
@@ -132,10 +153,46 @@ def _decode_batch(
         tokens, put_back = [ids for ids, _ in heard], [particles for _, particles in heard]
     words = _heard_words(whisper, encoded, clips, codes, tokens, options)
     seconds = (time.perf_counter() - started) / len(clips)
+    tagged = whisper.tokens.labelling.language_tags != "none"
     return [
-        Decoded(clip.index, whisper.tokens.decode(ids), language, seconds, _mark(heard, restored), tuple(restored))
-        for clip, ids, language, heard, restored in zip(clips, tokens, codes, words, put_back, strict=True)
+        Decoded(
+            index=clip.index,
+            text=whisper.tokens.decode(ids),
+            language=language,
+            decode_s=seconds,
+            mean_logprob=round(found[n].mean_logprob, 4),
+            temperature=temperatures[n],
+            words=_mark(words[n], put_back[n]),
+            languages_from="model" if tagged else "tagger",
+            restored=tuple(put_back[n]),
+        )
+        for n, (clip, ids, language) in enumerate(zip(clips, tokens, codes, strict=True))
     ]
+
+
+def _search(
+    whisper: Whisper,
+    encoded: torch.Tensor,
+    prompts: torch.Tensor,
+    clips: Sequence[ClipToDecode],
+    options: DecodeOptions,
+) -> tuple[list[Hypothesis], list[float]]:
+    """Give what is heard in each clip of a batch, and the temperature at which it was found."""
+    if options.num_beams > 1:
+        found = search_beams(whisper, encoded, prompts, options.max_new_tokens, options.num_beams)
+    else:
+        found = search_one_by_one(whisper, encoded, prompts, options.max_new_tokens)
+    if not options.temperature_fallback:
+        return found, [0.0] * len(found)
+
+    def again(places: Sequence[int], temperature: float) -> list[Hypothesis]:
+        rows = torch.tensor(places, device=encoded.device)
+        seeds = [zlib.crc32(clips[place].samples.tobytes(), round(1000 * temperature)) for place in places]
+        return search_one_by_one(
+            whisper, encoded[rows], prompts[rows], options.max_new_tokens, temperature=temperature, seeds=seeds
+        )
+
+    return fall_back(found, whisper.tokens.decode, again)
 
 
 def encode_clips(whisper: Whisper, clips: Sequence[ClipToDecode], length_s: float) -> torch.Tensor:
@@ -196,36 +253,4 @@ def greedy_tokens(
     Returns:
         Token ids a clip, prompt and end-of-text left out.
     """
-    network, tokens = whisper.network, whisper.tokens
-    settings: Any = network.generation_config
-    forbidden = torch.zeros(network.config.vocab_size, dtype=torch.bool, device=encoded.device)
-    forbidden[tokens.end + 1 :] = True
-    if tokens.labelling.language_tags != "none":
-        forbidden[[tokens.languages[code] for code in LANGUAGES]] = False
-    forbidden[list(settings.suppress_tokens or [])] = True
-    at_start = forbidden.clone()
-    at_start[list(settings.begin_suppress_tokens or [])] = True
-
-    results: list[list[int]] = [[] for _ in prompts]
-    rows = torch.arange(len(prompts), device=encoded.device)
-    going = torch.ones(len(prompts), dtype=torch.bool, device=encoded.device)
-    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    step_input = prompts
-    limit = min(max_new_tokens, network.config.max_target_positions - prompts.shape[1])
-    for step in range(limit):
-        hidden = network.model.decoder(
-            input_ids=step_input, encoder_hidden_states=encoded, past_key_values=cache, use_cache=True
-        ).last_hidden_state[:, -1]
-        logits = network.proj_out(hidden).float().masked_fill(forbidden if step else at_start, -torch.inf)
-        chosen = logits.argmax(dim=1)
-        going &= chosen != tokens.end
-        for row, token in zip(rows[going].tolist(), chosen[going].tolist(), strict=True):
-            results[row].append(token)
-        if not going.any():
-            break
-        if int(going.sum()) <= SHRINK_SHARE * len(going):
-            keep = going.nonzero().squeeze(1)
-            rows, encoded, chosen, going = rows[keep], encoded[keep], chosen[keep], going[keep]
-            cache.batch_select_indices(keep)
-        step_input = chosen.unsqueeze(1)
-    return results
+    return [found.ids for found in search_one_by_one(whisper, encoded, prompts, max_new_tokens)]

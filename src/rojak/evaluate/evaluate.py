@@ -3,10 +3,13 @@
 Reads a model (embedded, folder, adapter, run directory, hub id) and prepared shards; writes a results folder:
 
     metrics.json   predictions.jsonl   predictions-noisy.jsonl   base/predictions*.jsonl   report.html   report.md
+    model-card.md
 """
 
+import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rojak.audio import Samples
 from rojak.data.dataset import Dataset
 from rojak.errors import InputError
-from rojak.evaluate.decode import DecodeOptions
+from rojak.evaluate.card import write_model_card
+from rojak.evaluate.decode import Decode, DecodeOptions, decode_clips
 from rojak.evaluate.predict import SnrRange, predict
 from rojak.evaluate.prediction import Prediction
 from rojak.evaluate.report import write_report
@@ -28,6 +32,7 @@ from rojak.model.adapters import base_name, load_any
 from rojak.model.whisper import Whisper
 from rojak.records import SPLITS, Split
 from rojak.runs import explain_os_error
+from rojak.text.normalize import PLAIN, TextOptions
 
 NOISE_SLICE = "added_snr"
 DEFAULT_SNR_RANGES: tuple[SnrRange, ...] = ((15, 20), (10, 15), (5, 10), (0, 5))
@@ -40,6 +45,7 @@ class EvaluateOptions:
     Attributes:
         splits: Parts of the prepared data.
         decode: How to decode.
+        text: Optional passes of the normaliser.
         snr_ranges: Ranges (dB) at which noise is mixed into the clean utterances of the set; none: not measured.
         with_base: Also evaluate the model that an adapter or run started from.
         max_utterances: First so many, spread evenly over the set; None is all.
@@ -49,11 +55,42 @@ class EvaluateOptions:
 
     splits: tuple[Split, ...] = ("test",)
     decode: DecodeOptions = field(default_factory=DecodeOptions)
+    text: TextOptions = PLAIN
     snr_ranges: tuple[SnrRange, ...] = DEFAULT_SNR_RANGES
     with_base: bool = True
     max_utterances: int | None = None
     audio: bool = True
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class System:
+    """A model that is ready to decode, whatever runs it.
+
+    Attributes:
+        decode: Decodes clips.
+        runtime: What runs it: `transformers`, or the format of an export.
+        parameters_m: Millions of parameters, where it can be told.
+    """
+
+    decode: Decode
+    runtime: str = "transformers"
+    parameters_m: float | None = None
+
+
+OpenSystem = Callable[[str], System]
+"""From a model's name to the model, opened."""
+
+
+def open_whisper(name: str) -> System:
+    """Open a base model, adapter, run, merged folder or hub id with PyTorch, on the GPU where there is one.
+
+    Raises:
+        InputError: No model under that name.
+    """
+    whisper = load_any(name)
+    whisper.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return System(partial(decode_clips, whisper), parameters_m=_millions(whisper))
 
 
 @dataclass(frozen=True)
@@ -98,7 +135,13 @@ def parse_splits(text: str) -> tuple[Split, ...]:
     return chosen
 
 
-def evaluate(model_name: str, data_dir: Path, out_dir: Path, options: EvaluateOptions | None = None) -> EvaluateResult:
+def evaluate(
+    model_name: str,
+    data_dir: Path,
+    out_dir: Path,
+    options: EvaluateOptions | None = None,
+    open_system: OpenSystem = open_whisper,
+) -> EvaluateResult:
     """Decode, score and report.
 
     Args:
@@ -106,6 +149,7 @@ def evaluate(model_name: str, data_dir: Path, out_dir: Path, options: EvaluateOp
         data_dir: Folder written by `rojak prepare`.
         out_dir: Results of an earlier evaluation in it are replaced.
         options: What to measure.
+        open_system: Opens the models; the command line gives one that knows exported folders too.
 
     Raises:
         RojakError: Bad input.
@@ -125,24 +169,32 @@ def evaluate(model_name: str, data_dir: Path, out_dir: Path, options: EvaluateOp
     systems = []
     for label, name in zip(labels, names, strict=True):
         folder = out_dir if label != "base" else out_dir / "base"
-        systems.append(_evaluate_one(name, label, data, indices, folder, options))
+        # Opened one after the other: two large models need not fit together.
+        systems.append(_evaluate_one(open_system(name), (name, label), data, indices, folder, options))
     write_metrics(out_dir / "metrics.json", systems)
+    date = datetime.datetime.now().astimezone().date().isoformat()
+    write_model_card(out_dir / "model-card.md", systems, date=date)
     run = Path(model_name)
     report = write_report(
         out_dir,
         systems,
         run_log=run / "log.jsonl" if (run / "log.jsonl").is_file() else None,
         read_audio=_reader(data) if options.audio else None,
+        date=date,
     )
     return EvaluateResult(out_dir, report, systems)
 
 
 def _evaluate_one(
-    name: str, label: str, data: Dataset, indices: Sequence[int], folder: Path, options: EvaluateOptions
+    system: System,
+    names: tuple[str, str],
+    data: Dataset,
+    indices: Sequence[int],
+    folder: Path,
+    options: EvaluateOptions,
 ) -> Scores:
-    """Decode and score one system; write its predictions into `folder`."""
-    whisper = load_any(name)
-    whisper.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    """Decode and score one system, given its name and label; write its predictions into `folder`."""
+    name, label = names
     clean = [index for index in indices if data.utterances[index].added_snr_db is None]
     total = len(indices) + len(clean) * len(options.snr_ranges)
     with _progress(label) as progress:
@@ -150,7 +202,7 @@ def _evaluate_one(
 
         def run(chosen: Sequence[int], snr_range: SnrRange | None = None) -> list[Prediction]:
             return predict(
-                whisper,
+                system.decode,
                 data,
                 chosen,
                 options.decode,
@@ -165,10 +217,11 @@ def _evaluate_one(
         "base": base_name(name),
         "data": str(data.prepared_dir),
         "splits": list(data.splits),
-        "parameters_m": _millions(whisper),
+        "runtime": system.runtime,
+        "parameters_m": system.parameters_m,
         "decode": asdict(options.decode),
     }
-    scoring = ScoreOptions(system=label, settings=settings, seed=options.seed)
+    scoring = ScoreOptions(text=options.text, system=label, settings=settings, seed=options.seed)
     scores = score_predictions(rows, scoring)
     folder.mkdir(exist_ok=True)
     if noisy:

@@ -36,8 +36,11 @@ def ratio(part: Any, whole: Any) -> Any:
 
 
 def f1(right: Any, reference: Any, heard: Any) -> Any:
-    """F1 = 2·right / (reference + heard), the harmonic mean of recall and precision (van Rijsbergen 1979)."""
-    return ratio(2 * right, reference + heard)
+    """F1 = 2·right / (reference + heard), the harmonic mean of recall and precision (van Rijsbergen 1979).
+
+    NaN where the reference has none: recall is then undefined, and 0 would blame the system for it.
+    """
+    return np.where(np.asarray(reference) > 0, ratio(2 * right, reference + heard), np.nan)
 
 
 def word_error_rate(c: Counts) -> Any:
@@ -183,7 +186,7 @@ class Metric:
     title: str
     compute: Callable[[Counts], Any]
     base: tuple[str, ...]
-    """Counts whose sum is the number of things measured (the denominator); 0 of them is "not measured"."""
+    """Counts whose sum is the number of things measured (for an F1, things to find); 0 of them is "not measured"."""
     better: Literal["lower", "higher", "neither"] = "lower"
     unit: Literal["%", ""] = "%"
 
@@ -201,14 +204,14 @@ METRICS: dict[str, Metric] = {
     "insertion_rate": Metric("Insertions", insertion_rate, ("words",)),
     "language_accuracy": Metric("Language per word", language_accuracy, _LANGUAGE_WORDS, "higher"),
     "language_macro_f1": Metric("Language macro-F1", language_macro_f1, _LANGUAGE_WORDS, "higher"),
-    "switch_f1": Metric("Switch F1", switch_f1, ("switches", "switches_heard"), "higher"),
+    "switch_f1": Metric("Switch F1", switch_f1, ("switches",), "higher"),
     "switch_recall": Metric("Switch recall", switch_recall, ("switches",), "higher"),
     "switch_precision": Metric("Switch precision", switch_precision, ("switches_heard",), "higher"),
     "pier": Metric("PIER", point_of_interest_error_rate, ("embedded_words",)),
     "cmi": Metric("CMI", code_mixing_index, ("utterances",), "neither", ""),
     "particle_recall": Metric("Particle recall", particle_recall, ("particles",), "higher"),
     "particle_precision": Metric("Particle precision", particle_precision, ("particles_heard",), "higher"),
-    "particle_f1": Metric("Particle F1", particle_f1, ("particles", "particles_heard"), "higher"),
+    "particle_f1": Metric("Particle F1", particle_f1, ("particles",), "higher"),
     "particle_recall_near": Metric("Particle recall ±1", particle_recall_near, ("particles",), "higher"),
     "runaway_rate": Metric("Runaways", runaway_rate, ("utterances",)),
     "repeat_rate": Metric("Repeats", repeat_rate, ("utterances",)),

@@ -6,13 +6,14 @@ Reads prepared shards; gives `Prediction` rows; writes nothing.
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 
 from rojak.audio import Samples
 from rojak.data.dataset import Dataset, prompt_language
 from rojak.data.noise import mix_at_snr
-from rojak.evaluate.decode import ClipToDecode, DecodeOptions, decode_clips
+from rojak.evaluate.decode import ClipToDecode, Decode, DecodeOptions, decode_clips
 from rojak.evaluate.prediction import Prediction
 from rojak.features.augment import NOISE_KINDS, make_noise
 from rojak.model.whisper import Whisper
@@ -25,7 +26,7 @@ _CARRIED = {"audio_filepath", "text", "code_switches"}
 
 
 def predict(
-    whisper: Whisper,
+    model: Whisper | Decode,
     data: Dataset,
     indices: Sequence[int],
     options: DecodeOptions,
@@ -36,7 +37,7 @@ def predict(
     """Decode utterances and pair each with its reference, in the order of `indices`.
 
     Args:
-        whisper: Model.
+        model: A Whisper, or whatever else decodes clips.
         data: Prepared utterances.
         indices: Which of them.
         options: How to decode.
@@ -44,6 +45,7 @@ def predict(
             from the audio_id alone, so that every system hears the same; babble is made of other speakers in `data`.
         on_progress: Told the number of utterances after every batch.
     """
+    decode: Decode = partial(decode_clips, model) if isinstance(model, Whisper) else model
     levels: dict[int, float] = {}
 
     def clips() -> Iterator[ClipToDecode]:
@@ -53,19 +55,19 @@ def predict(
                 samples, levels[index] = add_test_noise(data, index, samples, snr_range)
             yield ClipToDecode(index, samples, _prompt_language(data.utterances[index], options.language))
 
-    decoded = {result.index: result for result in decode_clips(whisper, clips(), options, on_progress)}
+    decoded = {result.index: result for result in decode(clips(), options, on_progress)}
     rows = []
     for index in indices:
         utterance, result = data.utterances[index], decoded[index]
         row = utterance.model_dump(exclude=_CARRIED, exclude_none=True)
         row |= {"reference": utterance.text, "hypothesis": result.text, "decode_s": result.decode_s}
         row |= {"prompt_language": result.language, "context": options.context}
+        if result.mean_logprob is not None:
+            row["mean_logprob"] = result.mean_logprob
+        if options.temperature_fallback:
+            row["temperature"] = result.temperature
         if result.words is not None:
-            tags = whisper.tokens.labelling.language_tags
-            row |= {
-                "hypothesis_words": result.words,
-                "hypothesis_languages_from": "tagger" if tags == "none" else "model",
-            }
+            row |= {"hypothesis_words": result.words, "hypothesis_languages_from": result.languages_from}
         if result.restored:
             row["restored"] = [asdict(particle) for particle in result.restored]
         if snr_range is not None:

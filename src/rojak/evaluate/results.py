@@ -18,7 +18,7 @@ class Value:
         value: A share (0.153 is 15.3 %) or a plain number; None is "not measured".
         low: Lower end of the interval; None when there is none.
         high: Upper end.
-        n: How many things were measured: the denominator.
+        n: How many things were measured: the denominator, or the things to find where it is an F1.
     """
 
     value: float | None

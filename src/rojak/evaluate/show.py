@@ -26,9 +26,9 @@ _COLOURS = {"PASS": "green", "FAIL": "red"}
 
 
 def format_number(value: float | None, unit: str) -> str:
-    """Write a share as per cent, anything else with the digits that matter; a dash where nothing was measured."""
+    """Write a share as per cent, anything else with the digits that matter; None is "not measured"."""
     if value is None:
-        return "–"
+        return "not measured"
     if unit == "%":
         return f"{100 * value:.1f} %"
     return f"{value:.3g} {unit}".strip()

@@ -29,7 +29,7 @@ class Detection:
         right: Times both at the same place.
         recall: right / said, None if never said.
         precision: right / heard, None if never heard.
-        f1: 2·right / (said + heard).
+        f1: 2·right / (said + heard), None if never said.
     """
 
     said: int

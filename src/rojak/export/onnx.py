@@ -11,6 +11,8 @@ One decoder serves the prompt (`past` of length 0) and every later token. Large 
 import logging
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,13 +143,23 @@ def _decoder_example(network: WhisperForConditionalGeneration) -> tuple[tuple[An
     return example, ({0: batch, 1: new}, [{0: batch, 2: past}] * count, [{0: batch, 2: positions}] * count)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' talk of their own deprecations and of optional steps from the user."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def _export(
     module: nn.Module, example: tuple[tuple[Any, ...], Any], names: tuple[list[str], list[str]], path: Path
 ) -> None:
     arguments, shapes = example
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter tells of its own deprecations
+    with _quiet():
         torch.onnx.export(
             module.eval(),
             arguments,
@@ -165,7 +177,6 @@ def _export(
 def _quantize(path: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    logging.getLogger().setLevel(logging.ERROR)
     whole = path.with_suffix(".float.onnx")
     path.rename(whole)
     quantize_dynamic(

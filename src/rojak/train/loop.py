@@ -7,6 +7,7 @@ Reads a configuration and prepared data; writes a run directory:
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,12 +75,15 @@ class TrainSummary:
     audio_s: float
 
 
-def train(config: TrainConfig, *, allow_change: bool = False) -> TrainSummary:
+def train(
+    config: TrainConfig, *, allow_change: bool = False, on_validation: Callable[[int, float], None] | None = None
+) -> TrainSummary:
     """Train as the configuration says, or continue the run in its `output_dir`.
 
     Args:
         config: Everything about the run.
         allow_change: Continue even though the configuration differs from the one the run began with.
+        on_validation: Told the step and the choosing measure (less is better) after each validation; may raise.
 
     Raises:
         RojakError: Bad input, bad settings, or training that cannot go on.
@@ -101,6 +105,7 @@ def train(config: TrainConfig, *, allow_change: bool = False) -> TrainSummary:
         ):
             trainer.health = Health(config, total, log.finding)
             trainer.health.replay(read_jsonl(log.path))
+            trainer.on_validation = on_validation
             return trainer.run_to_end(log, stop)
 
 
@@ -126,6 +131,7 @@ class Trainer:
             self.parameters |= {f"{HEAD}{name}": value for name, value in self.head.named_parameters()}
         self.optimizer = build_optimizer(self.parameters, config.optimizer)
         self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.precision == "fp16")
+        self.on_validation: Callable[[int, float], None] | None = None
         self.state = RunState(num_processes=config.windows.num_processes or self.processes.count)
         self._restore()
         self.curriculum = Curriculum(config, data, self.whisper.tokens, self.state.num_processes)
@@ -313,6 +319,8 @@ class Trainer:
         if broken is None:
             badness = self.processes.from_first(result.badness(self.config.validation.metric) if result else None)
             self._note_badness(log, badness)
+            if self.on_validation:
+                self.on_validation(self.state.step, badness)
         return broken
 
     def _note_badness(self, log: RunLog, badness: float) -> None:

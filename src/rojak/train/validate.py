@@ -34,7 +34,9 @@ class ValidationResult:
 
     def badness(self, metric: str) -> float:
         """Give the choosing measure so that less is better; the worst of all where it could not be measured."""
-        value = self.metrics.get(metric, float("inf"))
+        value = self.metrics.get(metric)
+        if value is None:
+            return float("inf")
         return -value if METRICS[metric].better == "higher" else value
 
 

@@ -5,6 +5,7 @@ import pytest
 from rojak.data.manifests import CHUNK_CHARS, read_json_items, read_jsonl_items, read_table_items
 from rojak.data.settings import PrepareSettings
 from rojak.data.sources import open_source, recognise_kind
+from rojak.data.survey import survey
 from rojak.errors import InputError, ManifestError
 
 ITEM = {"audio_filepath": "audio/a.wav", "text": "makan lah", "speaker_id": "s1", "mood": "happy"}
@@ -93,6 +94,23 @@ def test_csv_with_quotes_words_and_mapped_columns(root):
     found = items(root, columns={"text": "verse"})[0]
     assert found.fields["text"] == "satu, dua"
     assert found.fields["words"] == [{"word": "satu", "language": "ms"}]
+
+
+def test_columns_that_cannot_be_meant_are_told(root):
+    with pytest.raises(ValueError, match=r"'sentence' is no field of the record.*did you mean text=sentence"):
+        PrepareSettings(columns={"sentence": "text"})
+    with pytest.raises(ValueError, match="'mood' is no field of the record, which come first, as in text=sentence"):
+        PrepareSettings(columns={"mood": "feeling"})
+    (root / "list.csv").write_text("file,says,mood\naudio/a.wav,satu,\naudio/b.mp3,,sad\n", encoding="utf-8")
+    for columns, message in [
+        ({"text": "verse"}, "no item has anything in the column 'verse', given as its text; the first one has"),
+        ({"text": "says", "accent": "from"}, "the column 'from', given as its accent"),
+    ]:
+        settings = PrepareSettings(columns=columns)
+        with pytest.raises(InputError, match=message):
+            survey(open_source(root, settings), settings, counts_tokens=False)
+    settings = PrepareSettings(columns={"text": "says", "domain": "mood"})
+    assert survey(open_source(root, settings), settings, counts_tokens=False).num_items == 2
 
 
 def test_text_files(root):

@@ -1,6 +1,7 @@
 """Transcripts far from what a model hears leave prepared data, counted and named; the model itself is made up here."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
+from rojak.cli import app
 from rojak.data.prepare import prepare, read_summary
 from rojak.data.settings import PrepareSettings
 from rojak.data.shards import open_prepared
-from rojak.errors import DataQualityError
+from rojak.errors import DataQualityError, InputError
 from rojak.evaluate import audit as module
-from rojak.evaluate.audit import audit, audit_summary, judge
+from rojak.evaluate.audit import audit, audit_summary, check_auditor, judge
 from rojak.evaluate.prediction import Prediction
 from rojak.records import SPLITS
 
@@ -129,3 +132,42 @@ def test_the_summary_of_prepare_tells_it(data: Path, wrong: set[str], monkeypatc
 def test_more_than_60_percent_of_three_words_or_more(reference: str, hypothesis: str, refused: bool) -> None:
     row = Prediction(audio_id="a", reference=reference, hypothesis=hypothesis)
     assert (judge(row, 0.6) is not None) == refused
+
+
+def test_a_model_that_is_not_there_is_told_before_anything_is_prepared(tmp_path: Path, tiny_dir: Path) -> None:
+    check_auditor(str(tiny_dir))
+    check_auditor("rojak-micro")
+    with pytest.raises(InputError, match="holds no model; name rojak-micro"):
+        check_auditor(str(tmp_path))
+    done = CliRunner().invoke(app, ["prepare", "nowhere", str(tmp_path / "out"), "--audit-with", str(tmp_path)])
+    assert isinstance(done.exception, InputError) and "holds no model" in str(done.exception)
+
+
+def test_a_model_hears_the_sound_and_not_the_transcript(corpus_dir: Path, tiny_dir: Path, tmp_path: Path) -> None:
+    """rojak-micro finds the texts that were exchanged; a model that knows nothing is not believed."""
+    corpus = tmp_path / "corpus"
+    shutil.copytree(corpus_dir / "train", corpus)
+    items = json.loads((corpus / "transcripts.json").read_text(encoding="utf-8"))
+    for item in items.values():
+        del item["split"], item["words"], item["code_switches"], item["language"]
+    long = sorted(items, key=lambda one: -len(items[one]["text"].split()))[:2]
+    first, second = (items[one]["text"] for one in long)
+    items[long[0]]["text"], items[long[1]]["text"] = second, first
+    (corpus / "transcripts.json").write_text(json.dumps(items), encoding="utf-8")
+    command = ["prepare", str(corpus), str(tmp_path / "data"), "--workers", "0", "--allow-bad", "0.5"]
+    done = CliRunner().invoke(app, [*command, "--audit-with", "rojak-micro"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    lines = (tmp_path / "data" / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()
+    refused = [line["audio_id"] for line in map(json.loads, lines) if line["reason"] == "unlike_model"]
+    assert set(long) <= set(refused) and len(refused) <= 0.4 * len(items)
+    shown = CliRunner().invoke(
+        app, ["inspect", str(tmp_path / "data"), "--source", str(corpus)], catch_exceptions=False
+    )
+    page = (tmp_path / "data" / "inspect.html").read_text(encoding="utf-8")
+    assert shown.exit_code == 0 and '<span class="flag">unlike_model</span>' in page
+    assert page.partition("Suspicious clips</h2>")[0].count("<audio") == len(lines)
+    command[-1] = "0.9"
+    unbelieved = CliRunner().invoke(
+        app, [*command[:2], str(tmp_path / "other"), *command[3:], "--audit-with", str(tiny_dir)]
+    )
+    assert isinstance(unbelieved.exception, DataQualityError) and "nothing was taken out" in str(unbelieved.exception)

@@ -8,7 +8,7 @@ import pytest
 
 from rojak.evaluate.prediction import Prediction
 from rojak.evaluate.score import ScoreOptions, Scores, score_predictions
-from rojak.records import Word
+from rojak.records import HeardWord, Word
 from rojak.text.normalize import normalize
 from rojak.text.units import graphemes, words
 
@@ -105,7 +105,7 @@ def corrupt(rng: random.Random, planted: Planted, index: int) -> None:
             reference=decorate(rng, reference),
             hypothesis=decorate(rng, [word for word, _ in heard]),
             words=tuple(Word(word=word, language=tag) for word, tag in zip(reference, tags, strict=True)),
-            hypothesis_words=tuple(Word(word=word, language=tag) for word, tag in heard),
+            hypothesis_words=tuple(HeardWord(word=word, language=tag) for word, tag in heard),
             speaker_id=f"s{index % 20}",
         )
     )

@@ -57,6 +57,12 @@ def test_by_hand(function: Callable[[m.Counts], float], given: dict[str, float],
     assert np.isnan(resampled[1])
 
 
+@pytest.mark.parametrize(("function", "thing"), [(m.switch_f1, "switches"), (m.particle_f1, "particles")])
+def test_f1_needs_something_to_find(function: Callable[[m.Counts], float], thing: str) -> None:
+    assert math.isnan(function(counts(**{f"{thing}_heard": 3})))
+    assert function(counts(**{thing: 2, f"{thing}_heard": 3})) == 0
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_nothing_counted_is_not_a_number(name: str) -> None:
     assert math.isnan(METRICS[name].compute(counts()))

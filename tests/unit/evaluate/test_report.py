@@ -15,13 +15,14 @@ from rojak.errors import AudioError, InputError
 from rojak.evaluate.compare import Difference
 from rojak.evaluate.metrics import METRICS
 from rojak.evaluate.prediction import Prediction
-from rojak.evaluate.report import browser, sound, write_report
+from rojak.evaluate.report import browser, sound, write_markdown_report, write_report
 from rojak.evaluate.report.breakdown import slices_section
 from rojak.evaluate.report.figures import difference, value_with_interval
 from rojak.evaluate.report.html import Html, element, join
 from rojak.evaluate.report.summary import describe, targets_section, verdict
 from rojak.evaluate.results import Scores, Value
 from rojak.evaluate.score import ScoreOptions, score_predictions
+from rojak.evaluate.show import slice_table
 
 EVIL = "</script><img src=x onerror=\"alert(1)\"> & '$title'"
 SETTINGS: dict[str, Any] = {
@@ -196,16 +197,24 @@ def test_parts_with_few_utterances_are_marked_and_left_out_parts_counted() -> No
     assert "s44" not in shown
 
 
-def test_a_switch_score_where_nobody_switched_is_no_failure() -> None:
+def test_a_switch_score_where_nobody_switched_is_not_measured(tmp_path: Path) -> None:
     rows = [
         row("a", "saya makan nasi", "saya makan rice", language="ms"),
         row("b", "dia pergi", "dia pergi", language="x"),
     ]
     scores = score(rows)
-    assert scores.slices["language"]["ms"].metrics["switch_f1"].value == 0
+    malay = scores.slices["language"]["ms"]
+    assert malay.metrics["switch_f1"].value is None
+    assert malay.metrics["switch_precision"].value == 0
+    assert malay.counts["switches_heard"] == 1
     shown = str(slices_section([scores]))
     cells = re.findall(r"<td>([^<]*)</td>", shown[shown.index(">Malay<") :])
-    assert "–" in cells[:6]
+    assert cells[:6].count("not\u00a0measured") == 2  # Switch F1 and particle recall.
+    write_markdown_report(tmp_path / "report.md", [scores], title="t", date="d")
+    line = next(line for line in (tmp_path / "report.md").read_text().splitlines() if line.startswith("| ms |"))
+    assert line.count("not measured") == 2
+    table = slice_table(scores, "language")
+    assert next(iter(table.columns[5].cells)) == "not measured"
 
 
 def test_one_system_without_noise_log_or_particles(tmp_path: Path) -> None:
@@ -345,7 +354,7 @@ def test_markdown_holds_the_main_tables(tmp_path: Path) -> None:
     for heading in ("## Targets", "## Measures", "## Added noise (SNR)", "## Speaker", "## Particles", "## Notes"):
         assert heading in text
     assert "| WER at 10–15 dB | < 20.0 % |" in text
-    assert re.search(r"\| lah \| 4 \| 100\.0 % \| 100\.0 % \| 0\.0 % \| – \|", text)
+    assert re.search(r"\| lah \| 4 \| 100\.0 % \| 100\.0 % \| 0\.0 % \| not measured \|", text)
     for block in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1, block

@@ -34,7 +34,7 @@ def text(table: Table, width: int = 100) -> str:
 
 @pytest.mark.parametrize(
     ("value", "unit", "shown"),
-    [(0.1234, "%", "12.3 %"), (None, "%", "–"), (0.0751, "", "0.0751"), (12.0, "h", "12 h")],
+    [(0.1234, "%", "12.3 %"), (None, "%", "not measured"), (0.0751, "", "0.0751"), (12.0, "h", "12 h")],
 )
 def test_numbers(value: float | None, unit: str, shown: str) -> None:
     assert format_number(value, unit) == shown

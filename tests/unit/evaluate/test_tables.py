@@ -46,7 +46,7 @@ def test_particles_one_by_one() -> None:
     assert list(found) == ["lah", "kan", "meh", "ah"]
     assert found["lah"] == tables.Detection(said=2, heard=3, right=2, recall=1.0, precision=2 / 3, f1=0.8)
     assert found["kan"] == tables.Detection(said=1, heard=0, right=0, recall=0.0, precision=None, f1=0.0)
-    assert found["ah"] == tables.Detection(said=0, heard=1, right=0, recall=None, precision=0.0, f1=0.0)
+    assert found["ah"] == tables.Detection(said=0, heard=1, right=0, recall=None, precision=0.0, f1=None)
 
 
 def test_particle_confusion() -> None:

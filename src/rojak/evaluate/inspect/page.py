@@ -13,7 +13,7 @@ from rojak.evaluate.inspect.survey import Survey, SuspiciousClip
 from rojak.evaluate.inspect.suspicion import SUSPICIONS
 from rojak.evaluate.report.breakdown import LANGUAGE_TITLES
 from rojak.evaluate.report.figures import row, table
-from rojak.evaluate.report.html import Child, Html, element, escape, join
+from rojak.evaluate.report.html import Child, Html, document, element, escape, join, section_bodies, section_links
 from rojak.evaluate.report.sound import encode_mp3
 
 MAX_REFUSED = 60
@@ -52,7 +52,7 @@ def build_page(title: str, survey: Survey, refused: Sequence[RefusedClip], read_
         refused: Refused clips to show, with their sound where the corpus is at hand.
         read_audio: Sound of a prepared clip.
     """
-    sections: list[tuple[str, str, Child]] = [
+    sections = [
         ("refused", "Refused clips", _refused_section(survey, refused)),
         ("suspicious", "Suspicious clips", _suspicious_section(survey, read_audio)),
         ("hours", "Hours", _hours_section(survey)),
@@ -63,15 +63,14 @@ def build_page(title: str, survey: Survey, refused: Sequence[RefusedClip], read_
     own = files("rojak.evaluate.inspect") / "resources"
     template = Template((own / "inspect.html").read_text(encoding="utf-8"))
     styles = [folder.read_text(encoding="utf-8") for folder in (report / "report.css", own / "inspect.css")]
-    return template.substitute(
+    body = template.substitute(
         title=escape(title),
         verdict=escape(_verdict(survey)),
         notes=element("ul", *(element("li", note) for note in survey.notes), class_="notes") if survey.notes else "",
-        style="\n".join(styles),
-        policy="default-src 'none'; style-src 'unsafe-inline'; media-src data:; base-uri 'none'; form-action 'none'",
-        contents=join(element("a", name, href=f"#{anchor}") for anchor, name, _ in sections),
-        sections=join(element("section", element("h2", name), body, id=anchor) for anchor, name, body in sections),
+        contents=section_links(sections),
+        sections=section_bodies(sections),
     )
+    return document(title, body, style="\n".join(styles), allowed="media-src data:")
 
 
 def _verdict(survey: Survey) -> str:

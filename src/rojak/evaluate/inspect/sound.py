@@ -46,7 +46,7 @@ class RefusedClip:
 
 
 def find_refused(refusals: Iterable[Refusal], source: str | None, settings: dict[str, Any]) -> list[RefusedClip]:
-    """Look refused clips up in their corpus by the place that quarantine.jsonl names.
+    """Look refused clips up in their corpus by the place that quarantine.jsonl names, audited ones by their id.
 
     Args:
         refusals: Which.
@@ -56,15 +56,18 @@ def find_refused(refusals: Iterable[Refusal], source: str | None, settings: dict
     Raises:
         InputError: The corpus cannot be read.
     """
-    wanted = {refusal.where: refusal for refusal in refusals}
-    found: dict[str, SourceItem] = {}
+    wanted = list(refusals)
+    by_place = {refusal.where: number for number, refusal in enumerate(wanted)}
+    audited = {refusal.audio_id: number for number, refusal in enumerate(wanted) if refusal.reason == "unlike_model"}
+    found: dict[int, SourceItem] = {}
     if source is not None and wanted:
         for item in open_source(source, _settings(settings)).read():
-            if item.where in wanted:
-                found[item.where] = item
+            number = by_place.get(item.where, audited.get(item.fields["audio_id"]))
+            if number is not None:
+                found[number] = item
                 if len(found) == len(wanted):
                     break
-    return [RefusedClip(refusal, found.get(where)) for where, refusal in wanted.items()]
+    return [RefusedClip(refusal, found.get(number)) for number, refusal in enumerate(wanted)]
 
 
 def _settings(values: dict[str, Any]) -> PrepareSettings:

@@ -102,17 +102,10 @@ def _part(name: str, part: str, systems: Sequence[Scores], high: float) -> Html:
         f"{cell.utterances:,}{'*' if cell.few else ''}",
         value_with_interval(cell.metrics["wer"]),
         element("td", strip(values, high), class_="drawn"),
-        *(number(found.metrics["wer"].value) if found else "–" for found in others),
-        *(_companion(cell, metric) for metric in SLICE_COLUMNS if metric != "wer"),
+        *(number(found.metrics["wer"].value if found else None) for found in others),
+        *(number(cell.metrics[name].value, METRICS[name].unit) for name in SLICE_COLUMNS if name != "wer"),
         class_="few" if cell.few else None,
     )
-
-
-def _companion(cell: Cell, metric: str) -> str:
-    # Where nobody switched, the F1 of switches heard by mistake is 0 however good the system is.
-    if metric == "switch_f1" and not cell.counts.get("switches"):
-        return "–"
-    return number(cell.metrics[metric].value, METRICS[metric].unit)
 
 
 def _interval(cell: Cell) -> tuple[float | None, float | None]:

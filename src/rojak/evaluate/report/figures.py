@@ -74,7 +74,7 @@ def table(
 def bar(share: float | None, system: int) -> Html:
     """Build a cell with a share and a bar as long as it, in the colour of the system of that number."""
     if share is None:
-        return element("td", "–", class_="none")
+        return element("td", number(None), class_="none")
     style = f"bar b{min(system, NUM_STYLES - 1)}"
     return element("td", element("span", element("span", number(share)), class_=style, style=f"--share:{share:.3f}"))
 

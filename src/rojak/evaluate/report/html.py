@@ -4,7 +4,7 @@ Hypotheses, file names and notes are text that others wrote. They reach the page
 """
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class Html(str):
@@ -41,6 +41,35 @@ def element(name: str, *children: Child, **attributes: Attribute) -> Html:
 def join(parts: Iterable[Child]) -> Html:
     """Put pieces one after the other, escaping those that are text."""
     return Html("".join(escape(part) for part in parts if part is not None))
+
+
+def document(title: str, body: str, *, style: str, allowed: str) -> str:
+    """Give a whole page: a head that lets nothing be loaded or run but what it names, and a body that is HTML.
+
+    Args:
+        title: Of the page.
+        body: HTML.
+        style: CSS; the page has no other.
+        allowed: More directives of the content security policy, such as `media-src data:`.
+    """
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; {allowed}; base-uri 'none'; form-action 'none'"
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style}\n</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
+    )
+
+
+def section_links(sections: Sequence[tuple[str, str, Html]]) -> Html:
+    """Link the sections of a page, each an anchor, a heading and its content."""
+    return join(element("a", name, href=f"#{anchor}") for anchor, name, _ in sections)
+
+
+def section_bodies(sections: Sequence[tuple[str, str, Html]]) -> Html:
+    """Lay the sections of a page out under their headings."""
+    return join(element("section", element("h2", name), content, id=anchor) for anchor, name, content in sections)
 
 
 def _attribute(key: str, value: Attribute) -> str:

@@ -1,7 +1,7 @@
 """The report's main tables as Markdown, for places that show no HTML: a pull request, a model card."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rojak.evaluate.metrics import METRICS
@@ -21,17 +21,22 @@ def write_markdown_report(path: Path, systems: Sequence[Scores], *, title: str, 
     Raises:
         InputError: The file cannot be written.
     """
+    lines = report_lines(systems, title=title, date=date)
+    write_bytes(path, ("\n".join(lines) + "\n").encode("utf-8", errors="replace"))
+
+
+def report_lines(systems: Sequence[Scores], *, title: str, date: str, leave_out: Collection[str] = ()) -> list[str]:
+    """Give the lines of the report, without the slicings in `leave_out`."""
     about, how = describe(systems, date)
     lines = [f"# {_escape(title)}", "", _escape(about), _escape(how), "", f"**{_escape(verdict(systems))}**", ""]
     lines += ["## Targets", "", *_targets(systems), "", "## Measures", "", *_measures(systems)]
     for name, parts in systems[0].slices.items():
-        if len(parts) > 1:
+        if len(parts) > 1 and name not in leave_out:
             lines += ["", f"## {_escape(SLICING_TITLES.get(name, name))}", "", *_slices(systems, name)]
     if systems[0].particles:
         lines += ["", "## Particles", "", *_particles(systems)]
     notes = list(dict.fromkeys(note for scores in systems for note in scores.notes))
-    lines += ["", "## Notes", "", *(f"- {_escape(note)}" for note in notes)] if notes else []
-    write_bytes(path, ("\n".join(lines) + "\n").encode("utf-8", errors="replace"))
+    return [*lines, "", "## Notes", "", *(f"- {_escape(note)}" for note in notes)] if notes else lines
 
 
 def _targets(systems: Sequence[Scores]) -> list[str]:
@@ -69,7 +74,7 @@ def _slices(systems: Sequence[Scores], slicing: str) -> list[str]:
         cells = [format_value(cell.metrics[name], METRICS[name].unit) for name in SLICE_COLUMNS]
         for scores in others:
             other = scores.slices.get(slicing, {}).get(part)
-            cells.append(format_value(other.metrics["wer"], "%") if other else "")
+            cells.append(format_value(other.metrics["wer"], "%") if other else "not measured")
         rows.append([_escape(part), f"{cell.utterances}{' (few)' if cell.few else ''}", *cells])
     head = ["", "Utterances", *(METRICS[name].title for name in SLICE_COLUMNS)]
     lines = _table([*head, *(f"WER {scores.system}" for scores in others)], rows)

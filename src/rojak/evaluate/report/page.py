@@ -18,7 +18,7 @@ from rojak.evaluate.report import breakdown, summary
 from rojak.evaluate.report.browser import BrowserData, browser_data
 from rojak.evaluate.report.curves import curves_section
 from rojak.evaluate.report.happened import happened_section
-from rojak.evaluate.report.html import Child, Html, element, escape, join
+from rojak.evaluate.report.html import Child, Html, document, escape, join, section_bodies, section_links
 from rojak.evaluate.report.markdown import write_markdown_report
 from rojak.evaluate.results import Scores
 from rojak.runs import write_bytes
@@ -79,22 +79,21 @@ def build_page(
     browser = browser_data(systems, read_audio)
     sections = _sections(systems, browser, run_log)
     about, how = summary.describe(systems, date)
-    return template.substitute(
+    body = template.substitute(
         title=escape(title),
         about=escape(about),
         how=escape(how),
-        style=(resources / "report.css").read_text(encoding="utf-8"),
-        policy=(
-            f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
-            "media-src data: blob:; base-uri 'none'; form-action 'none'"
-        ),
-        contents=join(element("a", name, href=f"#{anchor}") for anchor, name, _ in sections),
-        sections=join(
-            element("section", element("h2", name), content, id=anchor) for anchor, name, content in sections
-        ),
+        contents=section_links(sections),
+        sections=section_bodies(sections),
         rows=browser.rows,
         clips=browser.clips,
         script=script,
+    )
+    return document(
+        title,
+        body,
+        style=(resources / "report.css").read_text(encoding="utf-8"),
+        allowed=f"script-src 'sha256-{digest}'; img-src data:; media-src data: blob:",
     )
 
 

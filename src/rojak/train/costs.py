@@ -1,0 +1,130 @@
+"""What a micro-batch costs in operations and memory, from the shapes alone.
+
+Takes a model's shape, a configuration and a micro-batch's size; gives numbers. The formulas are checked against counted
+parameters, counted saved tensors and measured steps (`benchmarks/estimate.py`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from transformers import WhisperConfig
+
+from rojak.config.schema import TrainConfig
+from rojak.features.windows import Window
+from rojak.model.shapes import linear_parameters, linear_sizes, total_parameters, trained_parameters
+from rojak.train.flops import step_flops
+
+POSITIONS_PER_S = 50
+PROMPT_TOKENS = 5
+"""Start, language, task, no-timestamps, end."""
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+"""Of a weight in NF4 with double quantisation (Dettmers et al., 2023, section 3)."""
+CONTEXT_BYTES = 0.8e9
+"""What a CUDA process holds before it computes anything; 0.5 to 1 GB, by driver and card."""
+ADAM_BYTES = 4 + 4 + 8
+"""Of a trained parameter: itself, its gradient and AdamW's two moments, all float32."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """A micro-batch's size: windows, encoder positions and decoder tokens of each, label tokens of all."""
+
+    windows: int
+    positions: int
+    tokens: int
+    labels: int
+    speech_s: float = 0.0
+
+    @classmethod
+    def of(cls, batch: Sequence[Window]) -> "Load":
+        """Read the size off planned windows."""
+        tokens = [
+            PROMPT_TOKENS + sum(clip.num_tokens + (2 if window.timestamps else 0) for clip in window.clips)
+            for window in batch
+        ]
+        positions = round(max(window.length_s for window in batch) * POSITIONS_PER_S)
+        return cls(len(batch), positions, max(tokens), sum(tokens), sum(window.speech_s for window in batch))
+
+    def shrunk(self, share: float) -> "Load":
+        """Give a micro-batch of only a share of the windows, at least one."""
+        windows = max(1, int(self.windows * share))
+        return replace(self, windows=windows, labels=self.labels * windows // self.windows)
+
+
+def load_flops(shape: WhisperConfig, config: TrainConfig, load: Load) -> float:
+    """Count the operations of forward and backward pass, the adapter's own and recomputation included."""
+    frozen = config.adapter != "none"
+    flops = step_flops(shape, load.windows, load.positions, load.tokens, frozen=frozen)
+    if frozen:
+        flops += (
+            6
+            * load.windows
+            * sum(
+                config.lora_r * (ins + outs) * (load.positions if encoder else load.tokens)
+                for name, ins, outs, encoder in linear_sizes(shape)
+                if name in config.lora_target_modules
+            )
+        )
+    if config.gradient_checkpointing == "on":
+        flops *= 1.5 if frozen else 4 / 3
+    return flops
+
+
+def activation_bytes(
+    shape: WhisperConfig, config: TrainConfig, load: Load, *, number_bytes: int, fused: bool = True
+) -> float:
+    """Estimate the memory that the forward pass keeps for the backward pass.
+
+    Counted are, for each layer: inputs of the norms (float32 under autocast), queries, keys, values and the attention's
+    output, the input of GELU, and for each adapted layer its input and, with dropout, the mask.
+
+    Args:
+        shape: Of the model.
+        config: Adapter and checkpointing.
+        load: Size of the micro-batch.
+        number_bytes: 2 in 16 bits, 4 in 32.
+        fused: Whether attention keeps no matrix of weights (GPUs).
+    """
+    width, hidden = shape.d_model, shape.encoder_ffn_dim
+    adapted = set(config.lora_target_modules) if config.adapter != "none" else set()
+    at_input = number_bytes + (1 if config.lora_dropout and adapted else 0)
+
+    def inputs(names: Sequence[str], size: int) -> int:
+        # With every weight trained, layers that share an input keep it once; adapters each make a copy of their own.
+        if not adapted:
+            return size * number_bytes
+        return sum(size * at_input for name in names if name in adapted)
+
+    attention = inputs(("q_proj", "k_proj", "v_proj"), width) + inputs(("out_proj",), width) + 4 * width * number_bytes
+    forward = inputs(("fc1",), width) + inputs(("fc2",), hidden) + hidden * number_bytes
+    encoder_layer = attention + forward + 2 * width * 4
+    cross_tokens = inputs(("q_proj",), width) + inputs(("out_proj",), width) + 2 * width * number_bytes
+    decoder_layer = attention + cross_tokens + forward + 3 * width * 4
+    cross_positions = inputs(("k_proj", "v_proj"), width) + 2 * width * number_bytes
+    weights = 0.0 if fused else 2.0 * shape.encoder_attention_heads * number_bytes
+    encoder = load.positions * (encoder_layer + weights * load.positions)
+    decoder = (
+        load.tokens * (decoder_layer + weights * (load.tokens + load.positions)) + load.positions * cross_positions
+    )
+    kept = load.windows * (shape.encoder_layers * encoder + shape.decoder_layers * decoder)
+    if config.gradient_checkpointing == "on":
+        borders = width * number_bytes * (shape.encoder_layers * load.positions + shape.decoder_layers * load.tokens)
+        kept = load.windows * (borders + max(encoder, decoder))
+    # Logits, the same in float32, and their gradient.
+    return float(kept + load.labels * shape.vocab_size * (number_bytes + 8.0))
+
+
+def static_bytes(shape: WhisperConfig, config: TrainConfig, *, number_bytes: int) -> float:
+    """Give what weights, gradients and optimiser take, whatever the batch."""
+    total, linear, trained = total_parameters(shape), linear_parameters(shape), trained_parameters(shape, config)
+    if config.adapter == "none":
+        # Autocast keeps a copy of the weights in 16 bits over the step.
+        return trained * ADAM_BYTES + (total * number_bytes if number_bytes < 4 else 0)
+    frozen = linear * NF4_BYTES + (total - linear) * number_bytes if config.use_4bit else total * number_bytes
+    return frozen + trained * ADAM_BYTES
+
+
+def peak_bytes(shape: WhisperConfig, config: TrainConfig, load: Load, *, number_bytes: int = 2) -> float:
+    """Give the peak of a GPU's memory when `load` is the largest micro-batch."""
+    kept = activation_bytes(shape, config, load, number_bytes=number_bytes)
+    return CONTEXT_BYTES + static_bytes(shape, config, number_bytes=number_bytes) + kept
