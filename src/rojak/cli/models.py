@@ -30,6 +30,9 @@ def train(
     lora_alpha: Annotated[int | None, typer.Option("--lora_alpha", help="Scale of the adapter.")] = None,
     use_4bit: Annotated[bool | None, typer.Option("--use_4bit/--no-use_4bit", help="QLoRA.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.", min=0)] = None,
+    max_hours: Annotated[
+        float | None, typer.Option("--max_hours", help="Train on so many hours only, for a first run.")
+    ] = None,
     allow_change: Annotated[
         bool, typer.Option("--allow_change", help="Continue a run under changed settings.")
     ] = False,
@@ -53,6 +56,7 @@ def train(
         "lora_alpha": lora_alpha,
         "use_4bit": use_4bit,
         "seed": seed,
+        "max_hours": max_hours,
     }
     changes = list(overrides or [])
     if config is not None and "=" in config.name and not config.exists():
