@@ -124,6 +124,12 @@ def write_ggml(whisper: Whisper, plain_dir: Path, out_dir: Path, dtype: str) -> 
     """
     check_vocabulary(whisper)
     config = whisper.network.config
+    if (config.encoder_ffn_dim, config.decoder_ffn_dim) != (4 * config.d_model, 4 * config.d_model):
+        raise InputError(
+            f"--format ggml: {whisper.name} has feed-forward layers of {config.encoder_ffn_dim} and "
+            f"{config.decoder_ffn_dim}, and whisper.cpp knows only 4 times the width ({4 * config.d_model}); export "
+            "ct2 or onnx."
+        )
     if dtype != "f16" and config.d_model % BLOCK:
         raise InputError(f"--dtype {dtype}: the model's width {config.d_model} is no multiple of {BLOCK}; use f16.")
     with (out_dir / f"ggml-{dtype}.bin").open("wb") as file:

@@ -26,9 +26,7 @@ def tell_what_happened(log: RunLog, state: RunState) -> Iterator[None]:
     finally:
         lines = what_happened(read_jsonl(log.path))
         log.event("summary", step=state.step, lines=lines)
-        log.say("What happened:")
-        for line in lines:
-            log.say(f"  {line}")
+        log.say("\n  ".join(["What happened:", *lines]))
 
 
 def what_happened(rows: Sequence[Row]) -> list[str]:
@@ -70,7 +68,8 @@ def _learning(rows: Sequence[Row], train: Sequence[Row]) -> list[str]:
     few = max(1, len(train) // 20)
     first, last = (sum(row["loss"] for row in part) / few for part in (train[:few], train[-few:]))
     verb = "fell" if last < first else "rose"
-    lines = [f"The training loss {verb} from {first:.2f} to {last:.2f}."]
+    told = f"{verb} from {first:.2f} to {last:.2f}" if len(train) > 1 else f"was {first:.2f}"
+    lines = [f"The training loss {told}."]
     checks = [row for row in rows if row.get("event") == "validation" and row.get("wer") is not None]
     if checks:
         best = min(checks, key=lambda row: float(row["wer"]))

@@ -23,8 +23,8 @@ RISING_RATIO = 1.5
 """A loss this far over its lowest running mean of the stage is rising."""
 GAP_RATIO = 1.05
 """Validation loss over its lowest, while the training loss falls: overfitting."""
-WIDE_GAP = 2.0
-"""Validation loss over training loss from which the gap alone is told."""
+WIDE_GAP, WIDER = 2.0, 0.3
+"""Validation loss over training loss from which the gap alone is told, when it also grew by so much since the first."""
 WORSE_WER = (0.01, 1.10)
 """WER over its best, by so much and by this factor."""
 TROUBLED_SHARE = 0.05
@@ -226,14 +226,15 @@ class Health:
                 f"{_loss(since[-1]):.2f} now, while the training loss fell to {since[-1].train_loss:.2f}; best/ holds "
                 f"the best model; try {less}.",
             )
-        last = known[-1]
-        if len(known) >= 2 and all(
-            _loss(v) > WIDE_GAP * v.train_loss and _loss(v) - v.train_loss > 0.3 for v in known[-2:]
-        ):
+        first, last = known[0], known[-1]
+        # A gap from the first validation on is that of the splits, or of an easy first stage, and no overfitting.
+        limit = _loss(first) - first.train_loss + WIDER
+        wide = [_loss(v) > WIDE_GAP * v.train_loss and _loss(v) - v.train_loss > limit for v in known[-2:]]
+        if len(wide) == 2 and all(wide):
             self._tell(
                 "train_validation_gap",
-                f"the validation loss ({_loss(last):.2f}) is far above the training loss ({last.train_loss:.2f}); try "
-                f"{less}; if it was so from the beginning, the two splits differ (see `rojak inspect`).",
+                f"the validation loss ({_loss(last):.2f}) falls behind the training loss ({last.train_loss:.2f}); try "
+                f"{less}.",
             )
 
     def _look_for_worse_words(self) -> None:

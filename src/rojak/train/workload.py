@@ -13,6 +13,7 @@ import numpy as np
 from rojak.config.schema import TrainConfig
 from rojak.data.dataset import Dataset
 from rojak.errors import InputError
+from rojak.model.labelling import Labelling
 from rojak.model.names import model_path, token_counter
 from rojak.model.whisper import SpeechTokens
 from rojak.records import LANGUAGES, Utterance
@@ -93,13 +94,18 @@ def read_data(config: TrainConfig, hours: float | None) -> Dataset:
 
 
 class _CountedTokens:
-    """Has the one method of `SpeechTokens` that a curriculum's plan needs, without loading a model."""
+    """Has what a curriculum's plan needs of `SpeechTokens`, the number of tokens of a text, without loading a model."""
+
+    labelling = Labelling()
 
     def __init__(self, count: Callable[[str], int]) -> None:
         self._count = count
 
     def encode(self, text: str) -> list[int]:
         return [0] * self._count(text)
+
+    def places(self, text: str) -> list[tuple[int, int]]:
+        return [(0, 0)] * self._count(text)
 
 
 def _counter(config: TrainConfig, data: Dataset) -> Callable[[str], int]:

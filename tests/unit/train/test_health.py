@@ -92,12 +92,17 @@ def test_overfitting() -> None:
     assert "num_epochs" in run.found[0].message
 
 
-def test_a_wide_gap_without_a_rise() -> None:
+def test_a_gap_that_widens_without_a_rise() -> None:
     run = Watched()
     for train_loss, validation_loss in ((2.0, 3.0), (1.0, 2.6), (0.9, 2.5)):
         run.steps(*[train_loss] * LONG)
         run.validation(validation_loss=validation_loss)
     assert run.kinds() == ["train_validation_gap"]
+    easy_stage = Watched()
+    for train_loss in (1.4, 1.3, 1.2):
+        easy_stage.steps(*[train_loss] * LONG)
+        easy_stage.validation(validation_loss=train_loss + 3.0)
+    assert easy_stage.found == []
 
 
 def test_wer_rising_while_the_loss_falls() -> None:

@@ -26,7 +26,7 @@ def write(path: Path, rows: list[dict]) -> None:
 
 
 def shown(run: Path) -> str:
-    console = Console(width=120, force_terminal=False, record=True, file=(run / "screen").open("w"))
+    console = Console(width=400, force_terminal=False, record=True, file=(run / "screen").open("w"))
     watch(run, console, once=True)
     console.file.close()
     return console.export_text()

@@ -1,0 +1,154 @@
+"""Sums hold against published and counted figures; cards that are too small get a way to fit."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import WhisperForConditionalGeneration
+
+from rojak.config.load import load_config
+from rojak.config.schema import TrainConfig
+from rojak.data.dataset import Dataset
+from rojak.errors import ConfigError, InputError
+from rojak.features.windows import Clip, Window
+from rojak.model.shapes import SIZES, total_parameters, trained_parameters, whisper_shape
+from rojak.train.calibrate import _fit
+from rojak.train.costs import Load, activation_bytes, load_flops, peak_bytes
+from rojak.train.estimate import GPUS_PATH, estimate, read_gpus
+from rojak.train.workload import plan_workload, read_data
+
+PUBLISHED = {
+    "tiny": 37_760_640, "base": 72_593_920, "small": 241_734_912, "medium": 763_857_920,
+    "large-v2": 1_543_304_960, "large-v3": 1_543_490_560, "large-v3-turbo": 808_878_080,
+}  # fmt: skip
+"""Parameters of OpenAI's checkpoints as transformers counts them."""
+
+
+def config(**settings: object) -> TrainConfig:
+    return TrainConfig.model_validate({"dataset_path": "d", "output_dir": "r"} | settings)
+
+
+@pytest.mark.parametrize("size", PUBLISHED)
+def test_parameters_of_the_known_sizes(size: str) -> None:
+    assert total_parameters(whisper_shape(f"openai/whisper-{size}")) == PUBLISHED[size]
+
+
+def test_adapter_of_large_v3_and_an_unknown_name() -> None:
+    shape = whisper_shape("someone/whisper-large-v3")
+    assert trained_parameters(shape, config(lora_r=64)) == pytest.approx(115.3e6, rel=0.001)
+    with pytest.raises(InputError, match="openai/whisper-tiny"):
+        whisper_shape("someone/else")
+    assert set(PUBLISHED) <= set(SIZES)
+
+
+def test_counts_and_kept_bytes_hold_on_a_model(tiny_dir: Path) -> None:
+    """Parameters exactly; what autograd keeps within a fifth."""
+    settings = config(lora_r=4, lora_dropout=0.0)
+    shape = whisper_shape(str(tiny_dir))
+    network = WhisperForConditionalGeneration(shape)
+    assert total_parameters(shape) == sum(p.numel() for p in network.parameters())
+    adapter = LoraConfig(r=4, lora_dropout=0.0, target_modules=list(settings.lora_target_modules))
+    model = get_peft_model(network, adapter)
+    assert trained_parameters(shape, settings) == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    from rojak.model.whisper import encode_audio, token_losses
+
+    network.set_attn_implementation("eager")
+    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    load = Load(windows=4, positions=200, tokens=20, labels=80)
+    tokens = torch.randint(100, (4, 20))
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        encoded = encode_audio(network, torch.randn(4, 80, 400))
+        losses = token_losses(network, encoded, tokens, tokens)
+    assert len(losses) == 80
+    told = activation_bytes(shape, settings, load, number_bytes=4, fused=False)
+    assert sum(kept.values()) == pytest.approx(told, rel=0.2)
+
+
+def test_operations_of_large_v3() -> None:
+    """About 6 TFLOP a 30-s window with an adapter, and more with its rank, checkpointing or every weight trained."""
+    shape, load = whisper_shape("openai/whisper-large-v3"), Load(1, 1500, 100, 100)
+    plain = load_flops(shape, config(lora_r=8), load)
+    assert plain == pytest.approx(6e12, rel=0.1)
+    assert load_flops(shape, config(lora_r=128), load) > 1.1 * plain
+    assert load_flops(shape, config(lora_r=8, gradient_checkpointing="on"), load) == pytest.approx(1.5 * plain)
+    assert load_flops(shape, config(adapter="none"), load) > 1.4 * plain
+
+
+def test_memory_falls_with_4_bits_checkpointing_and_smaller_batches() -> None:
+    shape, load = whisper_shape("openai/whisper-large-v3"), Load(4, 1500, 100, 400)
+    whole = peak_bytes(shape, config(), load)
+    assert whole - peak_bytes(shape, config(use_4bit=True), load) == pytest.approx(1.5 * 1.41e9, rel=0.1)
+    assert peak_bytes(shape, config(gradient_checkpointing="on"), load) < 0.5 * whole
+    assert load.shrunk(0.5) == Load(2, 1500, 100, 200)
+    assert peak_bytes(shape, config(), load.shrunk(0.5)) < whole
+
+
+def test_a_load_is_read_off_planned_windows() -> None:
+    clips = [Clip(0, 2.0, "a", 10), Clip(1, 4.0, "a", 20)]
+    load = Load.of([Window((clips[0],), 2.24), Window((clips[0], clips[1]), 6.08, timestamps=True)])
+    assert load == Load(windows=2, positions=304, tokens=39, labels=54, speech_s=8.0)
+
+
+def test_without_network_or_data_large_v3_is_estimated_in_every_variant() -> None:
+    recipe = load_config(TrainConfig, Path(__file__).parents[3] / "configs" / "large-v3-lora.yaml")
+    variants = estimate(recipe, read_data(recipe, hours=1.0), read_gpus())
+    assert {(one.adapter, one.mode) for one in variants} == {
+        (adapter, mode) for adapter in ("LoRA", "QLoRA") for mode in ("pad", "trim", "pack", "mixed")
+    }
+    first = variants[0]
+    assert (first.adapter, first.mode, first.configured) == ("LoRA", "mixed", True)
+    # The recipe's three stages take an epoch each; the second one's monolingual part is repeated to keep its share.
+    assert first.speech_hours == pytest.approx(3.0, rel=0.1)
+    padded = {one.mode: one.padded_hours for one in variants}
+    assert padded["pad"] > 6 * padded["pack"] > 6 * 0.9 * first.speech_hours
+    h200 = next(one for one in first.on_gpus if one.gpu == "H200")
+    assert h200.hours is not None
+    assert h200.cost == pytest.approx(h200.hours * read_gpus().gpus["H200"].price_per_hour)
+
+
+def test_a_card_that_is_too_small_gets_a_way_to_fit(tmp_path: Path) -> None:
+    path = tmp_path / "gpus.yaml"
+    card = "memory_gb: {}, peak_tflops: 65, utilisation: 0.3, price_per_hour: 1"
+    path.write_text(f"currency: MYR\ngpus: {{Small: {{{card.format(8)}}}, Tiny: {{{card.format(1)}}}}}")
+    recipe = config(model_name="openai/whisper-large-v3", gradient_checkpointing="off", windows={"mode": "pad"})
+    small, tiny = estimate(recipe, read_data(recipe, hours=0.5), read_gpus(path))[0].on_gpus
+    assert (small.fits, small.hours, small.cost) == (False, None, None)
+    assert small.advice is not None
+    assert small.advice.startswith("does not fit: use gradient_checkpointing: on")
+    assert tiny.advice == "does not fit: use a smaller model_name or a larger card"
+
+
+def test_the_plan_is_that_of_training(tiny_dir: Path, data_dir: Path) -> None:
+    settings = config(model_name=str(tiny_dir), dataset_path=str(data_dir), batch_size=4, windows={"mode": "pad"})
+    data = Dataset(data_dir, ("train",))
+    work = plan_workload(settings, data)
+    assert work.num_steps == 3 * -(-len(data) // 4)
+    assert work.num_hours * 3600 == pytest.approx(3 * sum(u.duration for u in data.utterances), rel=0.1)
+    assert {load.positions for step in work.sampled for load in step} == {1500}
+
+
+def test_missing_data_and_bad_tables_get_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--hours 50"):
+        read_data(config(dataset_path=str(tmp_path / "none")), None)
+    path = tmp_path / "gpus.yaml"
+    path.write_text("currency: USD\ngpus: {A: {memory_gb: much}}")
+    with pytest.raises(ConfigError, match=r"gpus\.A\.memory_gb"):
+        read_gpus(path)
+    assert len(read_gpus(GPUS_PATH).gpus) == 9
+
+
+def test_the_fit_finds_costs_and_never_a_negative_one() -> None:
+    import numpy as np
+
+    rows = np.array([[1.0, 5.0, 1.0], [2.0, 1.0, 1.0], [4.0, 2.0, 1.0], [8.0, 30.0, 1.0]])
+    assert _fit(rows, rows @ np.array([0.3, 0.02, 0.1])) == pytest.approx([0.3, 0.02, 0.1])
+    assert _fit(rows, rows @ np.array([0.3, -0.005, 0.1])).min() >= 0
