@@ -72,7 +72,7 @@ class BenchRow:
         latency_p50_s: Half of the calls took no longer; a call hears `batch` clips.
         latency_p95_s: 95 % of the calls took no longer.
         wer: Over clips of whole utterances; None where none is.
-        peak_mib: Largest resident memory of the whole process over all its sets.
+        peak_mib: Largest resident memory of the whole process over all its sets; None where the system does not tell.
     """
 
     system: str
@@ -90,7 +90,7 @@ class BenchRow:
     latency_p95_s: float
     wer: float | None
     load_s: float
-    peak_mib: float
+    peak_mib: float | None
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def bench(
     kinds = {model: _kind(model) for model in models}
     say = on_step or (lambda text: None)
     say("making clips")
-    sets = make_clips(options.data_dir, options.lengths_s, options.most_clips, options.seed)
+    sets = make_clips(options.data_dir, options.lengths_s, options.most_clips, options.seed, options.language)
     threads = options.threads or (len(os.sched_getaffinity(0)),)
     rows: list[BenchRow] = []
     left_out: dict[str, str] = {}

@@ -22,10 +22,11 @@ def length_name(length_s: float) -> str:
 def cells(row: BenchRow) -> tuple[str, ...]:
     """Give one line of the table."""
     wer = "" if row.wer is None else f"{100 * row.wer:.1f} %"
+    memory = "" if row.peak_mib is None else f"{row.peak_mib:.0f} MiB"
     size = (length_name(row.length_s), str(row.batch), str(row.threads))
     speed = (f"{row.rtf:.3f}", f"{row.audio_per_s:.1f}")
     latency = (f"{1000 * row.latency_p50_s:.0f} ms", f"{1000 * row.latency_p95_s:.0f} ms")
-    return (title_of(row), *size, *speed, *latency, wer, f"{row.peak_mib:.0f} MiB")
+    return (title_of(row), *size, *speed, *latency, wer, memory)
 
 
 def ordered(result: BenchResult) -> list[BenchRow]:

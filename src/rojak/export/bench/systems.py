@@ -13,6 +13,7 @@ from rojak.audio import SAMPLE_RATE, Samples
 from rojak.errors import InputError
 
 WINDOW_S = 30.0
+PROMPT_TOKENS = 4
 OPENAI_VOCABULARIES = (51864, 51865, 51866)
 """openai-whisper has its tokens built in; a model with others cannot be run by it."""
 
@@ -87,7 +88,8 @@ def open_faster_whisper(job: Job) -> Hear:
         "temperature": 0.0,
         "without_timestamps": True,
         "condition_on_previous_text": False,
-        "max_new_tokens": job.max_new_tokens,
+        # CTranslate2 takes half of prompt and text together for the text, which ours allows for in the same way.
+        "max_new_tokens": 2 * job.max_new_tokens - PROMPT_TOKENS,
         "no_speech_threshold": None,
     }
 

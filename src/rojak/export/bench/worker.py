@@ -5,7 +5,6 @@ python -m rojak.export.bench.worker JOB.json CLIPS.npz RESULT.json
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -38,7 +37,7 @@ class WorkerResult:
 
     timings: tuple[Timing, ...]
     load_s: float = 0.0
-    peak_mib: float = 0.0
+    peak_mib: float | None = None
     device: str = "cpu"
     refused: str | None = None
 
@@ -62,8 +61,17 @@ def run_job(job: Job, sets: dict[float, list[Samples]]) -> WorkerResult:
             if batch > len(clips) and all(len(clip) <= 30 * SAMPLE_RATE for clip in clips):
                 continue  # there would be nothing to batch
             timings.append(_time_set(hear, length_s, clips, batch))
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return WorkerResult(tuple(timings), load_s, peak_mib, "cuda" if torch.cuda.is_available() else "cpu")
+    return WorkerResult(tuple(timings), load_s, _peak_mib(), "cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _peak_mib() -> float | None:
+    """Give the largest resident memory of this process; None where the system does not tell.
+
+    `getrusage` would tell that of the parent, which a forked process takes over until it runs its own program.
+    """
+    path = Path("/proc/self/status")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
 def _time_set(hear: Any, length_s: float, clips: Sequence[Samples], batch: int) -> Timing:
