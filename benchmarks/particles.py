@@ -10,6 +10,7 @@ docs/language.md.
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from rojak.evaluate.score import ScoreOptions, score_predictions
 from rojak.model.adapters import load_any
 from rojak.model.names import token_counter
 from rojak.model.pieces import languages_of
+from rojak.train.fit_particles import FitOptions, best_at_each_place, collect, fit_particles
 from rojak.train.loop import train
 
 HOURS, SEED, STEPS = 2.0, 11, 100
@@ -56,6 +58,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 """Name → what it is, changes to the run, changes to its stage."""
 PARTICLE_METRICS = ("particle_recall", "particle_precision", "particle_f1", "wer", "language_accuracy", "switch_f1")
+RESTORED = ("plain", "all")
 LANGUAGE_METRICS = ("language_accuracy", "language_macro_f1", "switch_f1", "switch_precision", "switch_recall", "wer")
 
 
@@ -72,6 +75,41 @@ def main() -> None:
         fine_tune(args.work, name, args.base)
         decode(args.work, name)
     print_tables(args.work)
+    print("\n### Restoration, test speakers\n")
+    print("| model | particles | taken out and back | precision | dropped by the model and back | precision |")
+    print("|---|---|---|---|---|---|")
+    for name in RESTORED:
+        if (args.work / "runs" / name / "best").is_dir():
+            measure_restoration(args.work, name)
+
+
+def measure_restoration(work: Path, name: str) -> None:
+    """Fit, then count what comes back of particles taken out of transcripts, and of those that the model dropped."""
+    model = str(work / "runs" / name)
+    fitted, _ = fit_particles(model, work / "data", FitOptions("trim"))
+    data = Dataset(work / "data", ("test",))
+    everything = range(len(data))
+    whisper = load_any(model)
+    taken = collect(replace(whisper, restoration=None), data, everything, fitted.priors, "trim")
+    chances, said = best_at_each_place(fitted, taken)
+    passed = chances >= fitted.threshold
+    options = DecodeOptions(context="trim")
+    counts = []
+    for restore in (False, True):
+        rows = predict(whisper, data, everything, replace(options, restore_particles=restore))
+        scored = score_predictions(rows, ScoreOptions(slices=(), resamples=0)).utterances
+        counts.append([sum(one.counts.get(key, 0) for one in scored) for key in ("particles", "particles_right")])
+    put_back = sum(len((row.model_extra or {}).get("restored", ())) for row in rows)
+    (total, before), (_, after) = counts
+    print(
+        f"| {VARIANTS[name][0]} | {total:.0f} | {share(said[passed].sum(), taken.particles)} "
+        f"| {share(said[passed].sum(), passed.sum())} | {share(after - before, total - before)} "
+        f"| {share(after - before, put_back)} |"
+    )
+
+
+def share(part: float, whole: float) -> str:
+    return f"{part:.0f} of {whole:.0f} ({part / whole:.0%})" if whole else "none"
 
 
 def fine_tune(work: Path, name: str, base: str) -> None:
@@ -83,7 +121,7 @@ def fine_tune(work: Path, name: str, base: str) -> None:
 
 def decode(work: Path, name: str) -> None:
     """Decode the clean clips of the unheard speakers; restoration is measured apart."""
-    whisper = load_any(str(work / "runs" / name))
+    whisper = replace(load_any(str(work / "runs" / name)), restoration=None)
     data = Dataset(work / "data", ("validation", "test"))
     clean = [i for i, utterance in enumerate(data.utterances) if utterance.added_snr_db is None]
     rows = predict(whisper, data, clean, DecodeOptions(context="trim"))

@@ -5,7 +5,7 @@ Makes synthetic corpora in a temporary folder and prepares each in a process of 
     python benchmarks/prepare.py                   # 1 h, minutes
     python benchmarks/prepare.py --hours 20 40     # the whole claim: does memory grow with hours?
 
-The first corpus, or `--convert-hours` of it, is prepared once more as 16-kHz WAV and as 44.1-kHz stereo MP3.
+Each length is prepared as 16-kHz FLAC, as 16-kHz WAV and as 44.1-kHz stereo MP3 (`--kinds flac wav mp3`).
 """
 
 import argparse
@@ -19,8 +19,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import cycle
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -41,12 +42,13 @@ if __name__ == "__main__":
     done = prepare(Path(sys.argv[1]), Path(sys.argv[2]), settings=settings, count_tokens=count)
     print(json.dumps([sum(done.clips.values()), done.audio_s, done.wall_s, sum(done.refused.values())]))
 """
-WANTED = {"16 kHz FLAC": 150, "16 kHz WAV": 150, "44.1 kHz stereo MP3": 60}
+KINDS = {"flac": "16-kHz FLAC", "wav": "16-kHz WAV", "mp3": "44.1-kHz stereo MP3"}
+WANTED = {"flac": 150, "wav": 150, "mp3": 60}
 WANTED_GB = 1.5
 
 
 class Measured(NamedTuple):
-    """One run: `peak_bytes` is that of the process and its workers together."""
+    """One run: `peak_bytes` is that of the process and its workers together, `load` that of the machine before it."""
 
     clips: int
     audio_s: float
@@ -54,61 +56,69 @@ class Measured(NamedTuple):
     refused: int
     peak_bytes: int
     cpu_s: float
+    load: float
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, nargs="+", default=[1.0])
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument(
         "--distinct-hours", type=float, help="speak so many hours and repeat them under new ids; default: all distinct"
     )
-    parser.add_argument("--convert-hours", type=float, default=0.5)
+    parser.add_argument("--corpus", type=Path, help="of `rojak synthesize`, instead of speaking one; repeated likewise")
     parser.add_argument("--work-dir", type=Path, help="folder for the corpora; default: the system's temporary one")
     args = parser.parse_args()
-    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}; tokens counted: {_tokenizer() != []}.\n")
-    print(f"Load of the machine before: {os.getloadavg()[0]:.1f}. CPU is the time of all processes together: what is")
-    print("wall time on a busy machine is CPU ÷ cores on an idle one.\n")
+    print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}; label tokens counted: {_tokenizer() != []}.\n")
     print(
-        "| corpus | clips | refused | wall | CPU | × real time (wall) | (CPU ÷ cores) | wanted | peak memory | wanted |"
+        "CPU is the time of all processes together: what is wall time on a busy machine is CPU ÷ cores on an idle one."
     )
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print("Load is the machine's before the run, 0 when it is idle.\n")
+    print(
+        "| corpus | distinct | clips | refused | load | wall | CPU | × real time (wall) | (CPU ÷ cores) | wanted ",
+        end="",
+    )
+    print("| peak memory | wanted |\n|---|" + "---:|" * 11)
     missed = 0
     with tempfile.TemporaryDirectory(dir=args.work_dir) as temporary:
         work = Path(temporary)
-        for number, hours in enumerate(args.hours):
-            corpus = work / "corpus"
-            synthesize(corpus, min(hours, args.distinct_hours or hours), 11, show_progress=False)
-            repeat(corpus, hours)
-            missed += report(f"{hours:g} h", "16 kHz FLAC", measure(corpus, work / "data"))
-            if number == 0:
-                for kind in ("16 kHz WAV", "44.1 kHz stereo MP3"):
-                    converted = work / "converted"
-                    convert(corpus, converted, kind, args.convert_hours)
-                    missed += report(f"{args.convert_hours:g} h", kind, measure(converted, work / "data"))
-                    shutil.rmtree(converted)
-            shutil.rmtree(corpus)
+        corpus = args.corpus or work / "corpus"
+        if args.corpus is None:
+            synthesize(corpus, min(max(args.hours), args.distinct_hours or 1e9), 11, show_progress=False)
+        for kind in args.kinds:
+            items = convert(corpus, work / kind, kind)
+            distinct = sum(item["duration"] for item in items) / 3600
+            for hours in args.hours:
+                repeat(items, work / kind, hours)
+                missed += report(hours, kind, min(distinct, hours), measure(work / kind, work / "data"))
+            shutil.rmtree(work / kind)
     sys.exit(1 if missed else 0)
 
 
-def report(hours: str, kind: str, run: Measured) -> bool:
+def report(hours: float, kind: str, distinct: float, run: Measured) -> bool:
     """Print a row; say whether a target was missed."""
     speed, gigabytes = run.audio_s / run.wall_s, run.peak_bytes / 1e9
     cells = [
-        f"{hours} of {kind}",
-        str(run.clips),
+        f"{hours:g} h of {KINDS[kind]}",
+        f"{distinct:.2g} h",
+        f"{run.clips:,}",
         str(run.refused),
+        f"{run.load:.1f}",
         f"{run.wall_s:.0f} s",
         f"{run.cpu_s:.0f} s",
         f"{speed:.0f}",
+        f"{run.audio_s / run.cpu_s * (os.cpu_count() or 1):.0f}",
+        f"≥ {WANTED[kind]}",
+        f"{gigabytes:.2f} GB",
+        f"< {WANTED_GB} GB",
     ]
-    cells += [f"{run.audio_s / run.cpu_s * (os.cpu_count() or 1):.0f}"]
-    cells += [f"≥ {WANTED[kind]}", f"{gigabytes:.2f} GB", f"< {WANTED_GB} GB"]
     print("| " + " | ".join(cells) + " |", flush=True)
     return speed < WANTED[kind] or gigabytes >= WANTED_GB
 
 
 def measure(corpus: Path, out_dir: Path) -> Measured:
     """Prepare a corpus in a child and watch the memory of its whole family, ten times a second."""
+    load = os.getloadavg()[0]
     with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
         script.write(CHILD)
         script.flush()
@@ -126,17 +136,18 @@ def measure(corpus: Path, out_dir: Path) -> Measured:
     shutil.rmtree(out_dir)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Measured(clips, audio_s, wall_s, refused, peak, cpu_s)
+    return Measured(clips, audio_s, wall_s, refused, peak, cpu_s, load)
 
 
-def repeat(corpus: Path, hours: float) -> None:
-    """List the clips of every split again under new ids until they last so many hours; the files stay as they are."""
-    found = {path: json.loads(path.read_text(encoding="utf-8")) for path in corpus.glob("*/transcripts.json")}
-    seconds = sum(item["duration"] for items in found.values() for item in items.values())
-    times = round(hours * 3600 / seconds)
-    for path, items in found.items() if times > 1 else ():
-        again = {f"{audio_id}-{n}": item for n in range(times) for audio_id, item in items.items()}
-        path.write_text(json.dumps(again), encoding="utf-8")
+def repeat(items: list[dict[str, Any]], folder: Path, hours: float) -> None:
+    """List clips, again under new ids once all were listed, until they last so many hours."""
+    listed, seconds = [], 0.0
+    for number, item in enumerate(cycle(items)):
+        if seconds >= hours * 3600:
+            break
+        listed.append({**item, "audio_id": f"clip-{number}"})
+        seconds += item["duration"]
+    (folder / "transcripts.json").write_text(json.dumps(listed), encoding="utf-8")
 
 
 def _tokenizer() -> list[str]:
@@ -163,24 +174,25 @@ def proportional_bytes(pid: int) -> int:
         return 0
 
 
-def convert(corpus: Path, out: Path, kind: str, hours: float) -> None:
-    """Write the beginning of a corpus's training split in another format."""
+def convert(corpus: Path, out: Path, kind: str) -> list[dict[str, Any]]:
+    """Write the recordings of a corpus in another format; give their items."""
     (out / "audio").mkdir(parents=True)
-    items = json.loads((corpus / "train" / "transcripts.json").read_text(encoding="utf-8"))
-    jobs, seconds = [], 0.0
-    for item in items.values():
-        if seconds > hours * 3600:
-            break
-        seconds += item["duration"]
-        source = corpus / "train" / item["audio_filepath"]
-        item["audio_filepath"] = f"audio/{source.stem}{'.wav' if kind.endswith('WAV') else '.mp3'}"
-        jobs.append((source, out / item["audio_filepath"], item))
+    items, jobs = [], []
+    for manifest in sorted(corpus.glob("*/transcripts.json")):
+        for item in json.loads(manifest.read_text(encoding="utf-8")).values():
+            source = manifest.parent / item["audio_filepath"]
+            item["audio_filepath"] = f"audio/{source.stem}.{kind}"
+            jobs.append((source, out / item["audio_filepath"]))
+            items.append(item)
     with ProcessPoolExecutor() as executor:
-        list(executor.map(_convert, *zip(*[(source, target) for source, target, _ in jobs], strict=True), chunksize=16))
-    (out / "transcripts.json").write_text(json.dumps([item for _, _, item in jobs]), encoding="utf-8")
+        list(executor.map(_convert, *zip(*jobs, strict=True), chunksize=16))
+    return items
 
 
 def _convert(source: Path, target: Path) -> None:
+    if target.suffix == source.suffix:
+        shutil.copyfile(source, target)
+        return
     samples, rate = soundfile.read(source, dtype="float32")
     if target.suffix == ".mp3":
         samples = soxr.resample(samples, rate, 44_100)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,6 +153,21 @@ def test_a_broken_checkpoint_is_set_aside_and_the_one_before_is_used(
     assert "Continuing from step-00000004" in said
     assert (newest.parent / "step-00000006.broken").is_dir()
     assert_same_end(whole_run, run)
+
+
+def test_a_change_in_any_file_of_a_checkpoint_is_found(whole_run: Path, tmp_path: Path) -> None:
+    newest = final_checkpoint(whole_run)
+    names = [path.relative_to(newest) for path in newest.rglob("*") if path.is_file()]
+    assert len(names) >= 5
+    for number, name in enumerate(names):
+        for kind in ("truncated", "changed"):
+            copy = tmp_path / f"{number}-{kind}"
+            shutil.copytree(newest, copy)
+            data = bytearray((copy / name).read_bytes())
+            data[len(data) // 2] ^= 1
+            (copy / name).write_bytes(data[: len(data) // 2] if kind == "truncated" else data)
+            assert find_fault(copy) is not None, f"{name} {kind}"
+    assert find_fault(newest) is None
 
 
 def test_a_full_disk_while_saving_leaves_the_checkpoint_before(

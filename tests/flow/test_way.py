@@ -3,6 +3,8 @@
 import json
 import shutil
 import sys
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import soundfile
 
 from rojak import cli
 from rojak.data.dataset import Dataset
-from rojak.evaluate.decode import ClipToDecode, DecodeOptions, decode_clips
+from rojak.evaluate.decode import ClipToDecode, Decoded, DecodeOptions, decode_clips
 from rojak.evaluate.predict import add_test_noise, predict
 from rojak.model.adapters import base_name, load_any
 
@@ -55,7 +57,7 @@ def test_evaluate_writes_base_and_tuned_side_by_side(
     run_dir: Path, data_dir: Path, tiny_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "results"
-    assert rojak("evaluate", run_dir, data_dir, "--out", results, "--snr", "10:15", *SHORT) == 0
+    assert rojak("evaluate", run_dir, data_dir, "--out", results, "--snr", "10:15", "--word-times", *SHORT) == 0
     assert "Targets" in capsys.readouterr().out
     document = json.loads((results / "metrics.json").read_text())
     assert "model-index:" in (results / "model-card.md").read_text()
@@ -68,6 +70,9 @@ def test_evaluate_writes_base_and_tuned_side_by_side(
     rows = [json.loads(line) for line in (results / "predictions.jsonl").read_text().splitlines()]
     assert len(rows) == tuned["overall"]["utterances"] == len(Dataset(data_dir, ("test",)))
     assert all(row["decode_s"] > 0 for row in rows)
+    heard = [(word, row["duration"]) for row in rows for word in row["hypothesis_words"]]
+    assert heard
+    assert all(0 <= word["start"] <= word["end"] <= length + 0.01 and word["language"] for word, length in heard)
     page = (results / "report.html").read_text()
     assert "<html" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
@@ -83,19 +88,47 @@ def test_a_run_a_checkpoint_and_its_best_folder_are_models(run_dir: Path, tiny_d
     assert base_name(str(tiny_dir)) is None
 
 
-@pytest.mark.parametrize("context", ["full", "trim"])
-def test_decoding_does_not_depend_on_the_batch(context: str, tiny_dir: Path, data_dir: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        DecodeOptions(context="full", max_new_tokens=20),
+        DecodeOptions(context="trim", max_new_tokens=20),
+        DecodeOptions(context="trim", max_new_tokens=8, num_beams=3, word_times=True),
+        DecodeOptions(context="trim", max_new_tokens=6, temperature_fallback=True),
+    ],
+    ids=["full", "trim", "beams and word times", "temperature fallback"],
+)
+def test_decoding_does_not_depend_on_the_batch(options: DecodeOptions, tiny_dir: Path, data_dir: Path) -> None:
     whisper, data = load_any(str(tiny_dir)), Dataset(data_dir, ("train",))
     indices = range(12)
 
-    def texts(batch_seconds: float) -> list[str]:
-        clips = (ClipToDecode(i, data.read_audio(i), "ms") for i in indices)
-        options = DecodeOptions(context=context, batch_seconds=batch_seconds, max_new_tokens=20)
-        return [result.text for result in sorted(decode_clips(whisper, clips, options), key=lambda r: r.index)]
+    def heard(batch_seconds: float, order: Iterable[int]) -> list[tuple[object, ...]]:
+        clips = (ClipToDecode(i, data.read_audio(i), "ms") for i in order)
+        found = decode_clips(whisper, clips, replace(options, batch_seconds=batch_seconds))
+        return [(one.text, one.temperature, _times(one)) for one in sorted(found, key=lambda one: one.index)]
 
-    alone, together = texts(1.0), texts(1000.0)
+    alone, together = heard(1.0, indices), heard(1000.0, reversed(indices))
     assert alone == together
-    assert any(alone)
+    assert any(text for text, *_ in alone)
+    if options.temperature_fallback:
+        assert any(temperature for _, temperature, _ in alone)
+
+
+def _times(found: Decoded) -> list[tuple[str, float | None, float | None]]:
+    return [(word.word, word.start, word.end) for word in found.words or ()]
+
+
+def test_words_heard_come_with_time_language_and_confidence(tiny_dir: Path, data_dir: Path, tmp_path: Path) -> None:
+    options = ["--word-times", "--beams", 2, "--snr", "none", "--max-utterances", 4, "--no-base", *SHORT]
+    assert rojak("evaluate", tiny_dir, data_dir, "--out", tmp_path, *options) == 0
+    rows = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    words = [word for row in rows for word in row["hypothesis_words"]]
+    assert words
+    assert all({"word", "language", "start", "end", "confidence"} <= set(word) for word in words)
+    assert all(0 <= word["start"] <= word["end"] for word in words)
+    assert all(row["mean_logprob"] < 0 for row in rows)
+    decode = json.loads((tmp_path / "metrics.json").read_text())["systems"][0]["settings"]["decode"]
+    assert (decode["num_beams"], decode["word_times"], decode["temperature_fallback"]) == (2, True, False)
 
 
 def test_language_is_detected_clip_by_clip_where_asked(tiny_dir: Path, data_dir: Path) -> None:

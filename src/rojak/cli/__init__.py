@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from rojak.cli import data, export, models, settings, ship, text  # noqa: F401 - importing them adds their commands
+from rojak.cli import data, export, models, particles, settings, ship, text  # noqa: F401 - importing them adds their commands
 from rojak.cli.app import app, err
 from rojak.errors import RojakError
 

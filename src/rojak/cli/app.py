@@ -10,6 +10,7 @@ from rich.console import Console
 
 from rojak import __version__
 from rojak.errors import InputError
+from rojak.text.normalize import TextOptions
 
 app = typer.Typer(
     name="rojak",
@@ -25,6 +26,9 @@ err = Console(stderr=True)
 DEMO_DIR = Path("demo")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Fold = Annotated[
+    str, typer.Option("--fold", help="Fold before scoring: simplified, numbers, short_forms, several with commas.")
+]
 Workers = Annotated[int | None, typer.Option(help="Processes; default: one a core.", min=0)]
 
 
@@ -58,6 +62,14 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Refuse a value that is not among the allowed ones."""
     if value not in allowed:
         raise InputError(f"{name} {value!r}: allowed are {', '.join(allowed)}.")
+
+
+def parse_fold(text: str) -> TextOptions:
+    """Read the optional passes of the normaliser, such as `simplified,numbers`; `none` asks for none."""
+    names = [] if text == "none" else text.split(",")
+    for name in names:
+        check_choice("--fold", name, (*TextOptions.__slots__, "none"))
+    return TextOptions(**dict.fromkeys(names, True))
 
 
 def as_plain(summary: Any) -> dict[str, Any]:

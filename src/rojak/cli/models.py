@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rojak.cli.app import DEMO_DIR, Json, app, check_choice, out, print_json
+from rojak.cli.app import DEMO_DIR, Fold, Json, app, check_choice, out, parse_fold, print_json
 
 
 def _underscored(token: str) -> str:
@@ -30,6 +30,9 @@ def train(
     lora_alpha: Annotated[int | None, typer.Option("--lora_alpha", help="Scale of the adapter.")] = None,
     use_4bit: Annotated[bool | None, typer.Option("--use_4bit/--no-use_4bit", help="QLoRA.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.", min=0)] = None,
+    max_hours: Annotated[
+        float | None, typer.Option("--max_hours", help="Train on so many hours only, for a first run.")
+    ] = None,
     allow_change: Annotated[
         bool, typer.Option("--allow_change", help="Continue a run under changed settings.")
     ] = False,
@@ -53,6 +56,7 @@ def train(
         "lora_alpha": lora_alpha,
         "use_4bit": use_4bit,
         "seed": seed,
+        "max_hours": max_hours,
     }
     changes = list(overrides or [])
     if config is not None and "=" in config.name and not config.exists():
@@ -65,7 +69,7 @@ def train(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="rojak-micro, a run, an adapter or model folder, or a hub id.")],
+    model: Annotated[str, typer.Argument(help="rojak-micro, a run, an adapter, model or export folder, or a hub id.")],
     data: Annotated[Path, typer.Argument(help="Folder written by `rojak prepare`.")],
     out_dir: Annotated[
         Path | None, typer.Option("--out", help="Results; default: MODEL/evaluation, or ./evaluation.")
@@ -78,6 +82,14 @@ def evaluate(
     audio: Annotated[bool, typer.Option(help="Put the worst clips' sound into the report.")] = True,
     max_utterances: Annotated[int | None, typer.Option(help="Take so many, spread evenly.", min=1)] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Longest transcript of a window.", min=1)] = 224,
+    beams: Annotated[int, typer.Option(help="Width of the beam search; 1 is greedy.", min=1, max=32)] = 1,
+    temperature_fallback: Annotated[
+        bool, typer.Option("--temperature-fallback", help="Decode unlikely or repetitive texts again, less greedily.")
+    ] = False,
+    word_times: Annotated[
+        bool, typer.Option("--word-times", help="Give each word heard its time and confidence in predictions.jsonl.")
+    ] = False,
+    fold: Fold = "none",
     as_json: Json = False,
 ) -> None:
     """Decode, score against the targets, and write metrics.json, predictions.jsonl and report.html.
@@ -88,20 +100,27 @@ def evaluate(
     from rojak.evaluate.evaluate import EvaluateOptions, parse_snr_ranges, parse_splits, print_result
     from rojak.evaluate.evaluate import evaluate as run
     from rojak.evaluate.write import metrics_document
+    from rojak.export.evaluating import open_system
 
     check_choice("--context", context, ("full", "trim"))
     options = EvaluateOptions(
         splits=parse_splits(split),
         decode=DecodeOptions(
-            context="trim" if context == "trim" else "full", language=language, max_new_tokens=max_new_tokens
+            context="trim" if context == "trim" else "full",
+            language=language,
+            max_new_tokens=max_new_tokens,
+            num_beams=beams,
+            temperature_fallback=temperature_fallback,
+            word_times=word_times,
         ),
+        text=parse_fold(fold),
         snr_ranges=parse_snr_ranges(snr),
         with_base=base,
         max_utterances=max_utterances,
         audio=audio,
     )
     folder = out_dir or (Path(model) if Path(model).is_dir() else Path()) / "evaluation"
-    result = run(model, data, folder, options)
+    result = run(model, data, folder, options, open_system)
     if as_json:
         print_json(metrics_document(result.systems))
     else:

@@ -1,5 +1,6 @@
-"""Commands that use a model: transcribe, bench."""
+"""Commands that use a finished model: transcribe, bench, package."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -102,6 +103,7 @@ def bench(
     peers: Annotated[
         str, typer.Option(help="auto, none, or some of faster-whisper, transformers, openai-whisper.")
     ] = "auto",
+    max_new_tokens: Annotated[int, typer.Option(help="Longest transcript of a window, everywhere.", min=1)] = 224,
     as_json: Json = False,
 ) -> None:
     """Measure speed, latency and memory by clip length, beside other programs on the same model and sound.
@@ -122,6 +124,7 @@ def bench(
         context=None if context == "auto" else context,
         peers=None if peers == "auto" else () if peers == "none" else tuple(peers.split(",")),
         data_dir=data,
+        max_new_tokens=max_new_tokens,
     )
     with err.status("bench") as status:
         result = run(models, options, lambda step: status.update(f"bench: {step}"))
@@ -144,3 +147,65 @@ def _numbers(flag: str, text: str, low: float, high: float) -> tuple[float, ...]
     if not found or not all(low <= number <= high for number in found):
         raise InputError(f"{flag} {text!r}: write numbers from {low:g} to {high:g} with commas between them.")
     return found
+
+
+@app.command(name="package")
+def package_(
+    model: Annotated[str | None, typer.Argument(help="A run, a model folder, rojak-micro, or a hub id.")] = None,
+    out_dir: Annotated[Path | None, typer.Argument(help="New folder; OUT.tar is written beside it.")] = None,
+    exports: Annotated[str, typer.Option(help="FORMAT:DTYPE with commas; the merged model always comes.")] = "ct2:int8",
+    data: Annotated[
+        Path | None, typer.Option(help="Prepared data to verify and measure on; default: the run's, or made speech.")
+    ] = None,
+    evaluation: Annotated[
+        Path | None, typer.Option(help="Folder of `rojak evaluate`; default: in the run or beside it.")
+    ] = None,
+    verify: Annotated[bool, typer.Option(help="Compare every export with the original.")] = True,
+    measure: Annotated[bool, typer.Option("--bench/--no-bench", help="Measure speed beside other programs.")] = True,
+    example: Annotated[Path | None, typer.Option(help="A recording to put in; default: a synthetic voice.")] = None,
+    language: Annotated[str, typer.Option(help="Prompted in the examples.")] = "ms",
+    max_clips: Annotated[int, typer.Option(help="Clips to verify with.", min=1)] = 64,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest transcript of a clip while verifying.", min=1)] = 224,
+    tar: Annotated[bool, typer.Option(help="Write OUT.tar too.")] = True,
+    check: Annotated[Path | None, typer.Option(help="Check a package instead of making one.")] = None,
+) -> None:
+    """Put a finished model into one folder to hand over: exports, card, results, licences, checksums.
+
+    Example: `rojak package runs/first first-package --exports ct2:int8,onnx:int8`
+    """
+    if check is not None:
+        from rojak.export.package.check import check_package
+
+        warnings = check_package(check)
+        out.print(f"{check}: every file is there and unchanged.", highlight=False, soft_wrap=True)
+        _warn(warnings)
+        return
+    if model is None or out_dir is None:
+        raise InputError("Give a model and a folder to write: `rojak package RUN OUT`; or `rojak package --check DIR`.")
+    from rojak.export.bench.bench import BenchOptions
+    from rojak.export.package.package import PackageOptions
+    from rojak.export.package.package import package as run
+
+    speed = BenchOptions(lengths_s=(4.0, 30.0), most_clips=8, language=language, data_dir=data) if measure else None
+    options = PackageOptions(
+        exports=tuple(exports.split(",")) if exports else (),
+        data_dir=data,
+        evaluation=evaluation,
+        max_clips=max_clips,
+        max_new_tokens=max_new_tokens,
+        verify=verify,
+        bench=speed,
+        example=example,
+        language=language,
+        tar=tar,
+    )
+    with err.status("package") as status:
+        result = run(model, out_dir, options, lambda step: status.update(f"package: {step}"))
+    size = f"{result.bytes / 1e6:.1f} MB"
+    out.print(f"{result.out_dir}: {', '.join(result.exports)}; {size}.", highlight=False, soft_wrap=True)
+    _warn(result.warnings)
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        out.print(f"Warning: {warning}", style="bold yellow", highlight=False, markup=False, soft_wrap=True)

@@ -3,11 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from rojak.cli.app import Json, app, out, print_json
+from rojak.cli.app import Fold, Json, app, out, parse_fold, print_json
 from rojak.errors import InputError
 from rojak.runs import explain_os_error
 
@@ -18,6 +18,7 @@ def score(
     references: Annotated[Path | None, typer.Option(help="Take the references from this file, by audio_id.")] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write every measure to this file.")] = None,
     allow_empty: Annotated[bool, typer.Option(help="Take empty references as clips without speech.")] = False,
+    fold: Fold = "none",
     by: Annotated[list[str] | None, typer.Option(help="Show a table by this slicing; repeatable.")] = None,
 ) -> None:
     """Score transcripts of any system, without audio.
@@ -31,7 +32,7 @@ def score(
     from rojak.evaluate.write import write_metrics
 
     slices = (*DEFAULT_SLICES, *(name for name in by or [] if name not in DEFAULT_SLICES))
-    scores = run(file, references, ScoreOptions(slices=slices), allow_empty)
+    scores = run(file, references, ScoreOptions(text=parse_fold(fold), slices=slices), allow_empty)
     out.print(headline_table([scores]))
     for name in by or []:
         if name not in scores.slices:
@@ -47,6 +48,7 @@ def score(
 def compare(
     files: Annotated[list[Path], typer.Argument(help="Two or more predictions files; the first is compared with.")],
     references: Annotated[Path | None, typer.Option(help="Take the references from this file, by audio_id.")] = None,
+    fold: Fold = "none",
     by: Annotated[list[str] | None, typer.Option(help="Show WER by this slicing; repeatable.")] = None,
     show: Annotated[int, typer.Option(help="Utterances shown that got better, and that got worse.", min=0)] = 5,
     as_json: Json = False,
@@ -62,7 +64,8 @@ def compare(
     if len(files) < 2:
         raise InputError("Give at least two files to compare.")
     slices = ScoreOptions().slices
-    options = ScoreOptions(resamples=0, slices=(*slices, *(name for name in by or [] if name not in slices)))
+    slices = (*slices, *(name for name in by or [] if name not in slices))
+    options = ScoreOptions(text=parse_fold(fold), resamples=0, slices=slices)
     systems = [score(file, references, options) for file in files]
     found = run(systems)
     if as_json:
@@ -87,6 +90,9 @@ def tag(
     words: Annotated[
         list[Path] | None, typer.Option(help="YAML with your own words and particles; repeatable.")
     ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder with a Hugging Face classifier to tag in the built-in tagger's place.")
+    ] = None,
 ) -> None:
     """Give every word its language: ms, en, zh, ta, particle or other, as JSON Lines.
 
@@ -94,7 +100,13 @@ def tag(
     """
     from rojak.text.language import load_tagger, tag_lines
 
-    tagger = load_tagger(tuple(words or ()))
+    if model is not None and words:
+        raise InputError("Give --words or --model: word lists are for the built-in tagger.")
+    tagger: Any = load_tagger(tuple(words or ()))
+    if model is not None:
+        from rojak.text.classifier import load_classifier
+
+        tagger = load_classifier(model)
     try:
         lines = file.open(encoding="utf-8") if file else sys.stdin
         with lines:

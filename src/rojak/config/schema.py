@@ -81,6 +81,10 @@ class StageConfig(Section):
     max_steps: int | None = Field(default=None, gt=0, description="Optimiser steps; wins over num_epochs.")
     learning_rate: float | None = Field(default=None, gt=0, description="Peak; default: the run's.")
     augment: AugmentConfig = AugmentConfig()
+    windows: "WindowsConfig | None" = Field(default=None, description="Default: the run's.")
+    fresh_optimizer: bool = Field(
+        default=False, description="Begin the stage with an empty optimiser and a learning-rate schedule of its own."
+    )
 
 
 class WindowsConfig(Section):
@@ -92,11 +96,32 @@ class WindowsConfig(Section):
     max_batch_seconds: float | None = Field(
         default=None, gt=0, description="Padded audio seconds of one forward pass; default batch_size × 30."
     )
+    nonspeech_share: float = Field(
+        default=0.0, ge=0, le=0.9, description="Share of windows added that hold noise or silence and an empty text."
+    )
+    previous_text_share: Share = Field(
+        default=0.0, description="Share of windows whose labels follow the text of the same speaker's clip before."
+    )
+    num_processes: int | None = Field(
+        default=None, ge=1, description="Processes for which steps are cut; default: those that the run began with."
+    )
+
+
+class LossConfig(Section):
+    """How much a label token counts in the loss, which is their weighted mean over the whole step."""
+
+    particle_weight: float = Field(default=1.0, gt=0, description="Of the tokens of discourse particles.")
+    embedded_weight: float = Field(
+        default=1.0, gt=0, description="Of the tokens of words in another language than the utterance's main one."
+    )
 
 
 class OptimizerConfig(Section):
     """AdamW with a cosine schedule over the whole run."""
 
+    name: Literal["adamw", "adamw_8bit"] = Field(
+        default="adamw", description="`adamw_8bit` holds its state in 8 bits (needs bitsandbytes)."
+    )
     warmup_ratio: Share = Field(default=0.05, description="Share of the steps in which the rate rises.")
     min_learning_rate_ratio: Share = Field(default=0.05, description="Where the cosine ends, relative to the peak.")
     weight_decay: float = Field(default=0.01, ge=0)
@@ -105,19 +130,44 @@ class OptimizerConfig(Section):
     max_grad_norm: float = Field(default=1.0, gt=0)
 
 
+MetricName = Literal[
+    "wer", "mer", "wer_spaced", "cer", "ser", "substitution_rate", "deletion_rate", "insertion_rate",
+    "language_accuracy", "language_macro_f1", "switch_f1", "switch_recall", "switch_precision", "pier",
+    "particle_recall", "particle_precision", "particle_f1", "particle_recall_near",
+    "runaway_rate", "repeat_rate", "empty_rate",
+]  # fmt: skip
+"""Measures of `rojak.evaluate.metrics` by which a checkpoint can be best."""
+
+
+class GuardConfig(Section):
+    """A set of validation utterances whose loss is compared with the base model's, so that forgetting is seen."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    select: str = Field(default="true", description='Expression over record fields, e.g. `language == "en"`.')
+    max_utterances: int = Field(default=100, gt=0)
+    max_rise: float | None = Field(
+        default=None, gt=0, description="Stop when the loss is so much above the base's; default: only show it."
+    )
+
+
 class ValidationConfig(Section):
     """Evaluation by real decoding while training, and which checkpoints stay."""
 
     every_steps: int | None = Field(default=None, gt=0, description="Default: ten times a run.")
     max_utterances: int = Field(default=200, gt=0, description="Validation utterances decoded each time.")
-    metric: Literal["wer", "cer", "ser", "pier", "language_accuracy", "switch_f1", "particle_recall", "particle_f1"] = (
-        Field(default="wer", description="What the best checkpoint is best at.")
-    )
+    metric: MetricName = Field(default="wer", description="What the best checkpoint is best at.")
     max_new_tokens: int = Field(default=224, gt=0, description="Longest transcript; OpenAI's limit for a window.")
     keep_best: int = Field(default=3, ge=1, description="Checkpoints kept by the metric, beside the newest.")
     context: Literal["full", "trim"] | None = Field(
         default=None, description="Encoder context; default: trim when the windows train it, else full."
     )
+    patience: int | None = Field(
+        default=None, ge=1, description="Stop after so many validations without a better one; default: never."
+    )
+    min_improvement: float = Field(
+        default=0.0, ge=0, description="How much better, in the metric's own unit, counts as better for `patience`."
+    )
+    guards: tuple[GuardConfig, ...] = Field(default=(), description="Sets on which the model must not get worse.")
 
 
 class TrainConfig(Section):
@@ -133,6 +183,9 @@ class TrainConfig(Section):
     lora_r: int = Field(default=32, ge=1)
     lora_alpha: int = Field(default=64, ge=1)
     lora_dropout: Share = 0.05
+    use_rslora: bool = Field(default=False, description="Scale by alpha / √r (Kalajdzievski, 2023).")
+    use_dora: bool = Field(default=False, description="Split weights into size and direction (Liu et al., 2024).")
+    lora_scope: Literal["all", "encoder", "decoder"] = Field(default="all", description="Where adapters are put.")
     lora_target_modules: tuple[Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"], ...] = Field(
         default=("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"), min_length=1
     )
@@ -144,12 +197,19 @@ class TrainConfig(Section):
     init: Literal["pretrained", "random"] = Field(default="pretrained", description="`random` starts from noise.")
 
     num_epochs: float = Field(default=3, gt=0, description="For stages that do not say.")
-    batch_size: int = Field(default=16, ge=1, description="Clips of a micro-batch and process.")
-    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=16, ge=1, description="Clips of a micro-batch, if each is padded to 30 s.")
+    gradient_accumulation_steps: int = Field(
+        default=1, ge=1, description="batch_size × this is the clips of a step, by however many processes."
+    )
     learning_rate: float = Field(default=1e-4, gt=0)
     optimizer: OptimizerConfig = OptimizerConfig()
+    loss: LossConfig = LossConfig()
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    gradient_checkpointing: Literal["auto", "on", "off"] = "auto"
+    gradient_checkpointing: Literal["auto", "on", "off"] = Field(
+        default="auto", description="Recompute instead of keeping activations; `auto`: when a GPU's memory asks for it."
+    )
+    backend: Literal["native", "unsloth"] = Field(default="native", description="Who loads and adapts the model.")
+    max_hours: float | None = Field(default=None, gt=0, description="Train on so many hours only, for a first run.")
 
     windows: WindowsConfig = WindowsConfig()
     stages: tuple[StageConfig, ...] = Field(default=(StageConfig(name="all"),), min_length=1)
@@ -170,6 +230,10 @@ class TrainConfig(Section):
     checkpoint_every_steps: int | None = Field(default=None, gt=0, description="Default: with every validation.")
     log_every_steps: int = Field(default=10, ge=1)
     tensorboard: bool = True
+    wandb: Literal["off", "offline", "online"] = Field(default="off", description="Mirror the log to W&B.")
+    push_to: str | None = Field(
+        default=None, description="Hub id (`name/model`) or folder (`./…`, `/…`) that gets the best model and its card."
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -181,6 +245,15 @@ class TrainConfig(Section):
             raise ValueError("init: random needs adapter: none (an adapter on noise learns nothing)")
         if self.mixed_language_token == "mixed":
             raise ValueError("mixed_language_token must be matrix, ms, en, zh or ta")
+        special = self.use_dora or self.particle_tokens or self.language_tags != "none"
+        if self.backend == "unsloth" and (self.adapter == "none" or special):
+            raise ValueError(
+                "backend: unsloth is for LoRA and QLoRA without use_dora, language_tags and particle_tokens; "
+                "use backend: native"
+            )
+        guards = [guard.name for guard in self.validation.guards]
+        if len(set(guards)) != len(guards):
+            raise ValueError(f"validation.guards must have different names, got {', '.join(guards)}")
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stages must have different names, got {', '.join(names)}")

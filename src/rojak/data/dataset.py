@@ -51,6 +51,19 @@ class Dataset:
             raise InputError(f"{prepared_dir} has no utterances in {', '.join(splits)}; prepare more recordings.")
         self._splices: list[Splice] = []
 
+    def keep_hours(self, hours: float, seed: int) -> None:
+        """Keep a random part of so many hours, in the old order, and forget the rest."""
+        kept: list[int] = []
+        total_s = 0.0
+        for index in np.random.default_rng(seed).permutation(len(self._places)).tolist():
+            if kept and total_s + self.utterances[index].duration > hours * 3600:
+                break
+            kept.append(index)
+            total_s += self.utterances[index].duration
+        kept.sort()
+        self._places = [self._places[index] for index in kept]
+        self.utterances = [self.utterances[index] for index in kept]
+
     def set_splices(self, splices: Sequence[Splice]) -> None:
         """Let made utterances stand behind the recorded ones, in place of any that stood there."""
         self._splices = list(splices)

@@ -26,7 +26,7 @@ from rojak.data.checks import Fault
 from rojak.data.items import SPLIT_NAMES, RawItem, Renaming, SourceItem, finish_item
 from rojak.data.manifests import looks_like_jsonl, open_text, read_json_items, read_jsonl_items, read_table_items
 from rojak.data.settings import PrepareSettings, SourceKind
-from rojak.errors import InputError
+from rojak.errors import InputError, ManifestError
 from rojak.records import SPLITS
 
 AUDIO_SUFFIXES = frozenset(
@@ -190,7 +190,10 @@ def _kaldi_table(path: Path) -> dict[str, str]:
         return {}
     with open_text(path) as file:
         lines = (line.replace("\t", " ").strip().partition(" ") for line in file)
-        return {key: value.strip() for key, _, value in lines if key}
+        try:
+            return {key: value.strip() for key, _, value in lines if key}
+        except UnicodeDecodeError as error:
+            raise ManifestError(f"{path}: not UTF-8 ({error.reason}); save the file as UTF-8.") from None
 
 
 def _read_kaldi(path: Path) -> _RawItems:
@@ -199,7 +202,7 @@ def _read_kaldi(path: Path) -> _RawItems:
         speakers, segments = _kaldi_table(folder / "utt2spk"), _kaldi_table(folder / "segments")
         for audio_id in dict.fromkeys([*texts, *(segments or recordings)]):
             where = f"{folder.name}/text, utterance {audio_id}"
-            recording, *times = segments[audio_id].split() if audio_id in segments else [audio_id]
+            recording, *times = segments.get(audio_id, audio_id).split() or [""]
             wav = recordings.get(recording)
             fields = {"audio_id": audio_id, "audio_filepath": wav, "text": texts.get(audio_id)}
             fields = _with_split({**fields, "speaker_id": speakers.get(audio_id)}, folder.name)

@@ -180,6 +180,11 @@ def _languages(
 
 
 def tag_units(raw: str, units: list[str]) -> list[WordLanguage]:
+    """Give each unit of a text the tagger's language; see `tag_raw`."""
+    return [word.language for word in tag_raw(raw, units)]
+
+
+def tag_raw(raw: str, units: list[str]) -> list[TaggedWord]:
     """Tag a text as it was written, for capitals and punctuation help.
 
     Where the normaliser's optional passes have changed the number of words, its output is tagged instead.
@@ -188,7 +193,7 @@ def tag_units(raw: str, units: list[str]) -> list[WordLanguage]:
     if len(tagged) != len(units):
         tagged = tag_words(" ".join(units))
     assert len(tagged) == len(units), "the tagger must tag the units of the normaliser"
-    return [word.language for word in tagged]
+    return tagged
 
 
 def _inherit(ops: str, reference: Sequence[WordLanguage], hypothesis: list[WordLanguage]) -> None:

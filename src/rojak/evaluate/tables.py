@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from rojak.evaluate.align import columns
 from rojak.evaluate.counts import right_switches, switch_points
-from rojak.evaluate.measure import UtteranceScore, particle_forms, tag_units
+from rojak.evaluate.measure import UtteranceScore, particle_forms, tag_raw
 from rojak.evaluate.metrics import f1, ratio
 from rojak.records import LANGUAGES
 
@@ -52,6 +53,19 @@ class Detection:
         )
 
 
+RELIABILITY_EDGES = (0.0, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+"""Of the ranges of confidence in which the tagger's words are counted; each holds its upper end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """The tagger's words of one range of confidence: how many, how sure it was of them on average, how often right."""
+
+    words: int
+    confidence: float
+    accuracy: float
+
+
 @dataclass(frozen=True, slots=True)
 class TaggerAgreement:
     """The tagger against reference words whose languages came with the rows.
@@ -60,11 +74,13 @@ class TaggerAgreement:
         words: Words compared; `other` is left out.
         accuracy: Share with the same tag.
         confusion: Given tag → tagger's tag → words.
+        reliability: The same by how sure the tagger was, least sure first; ranges without words are left out.
     """
 
     words: int
     accuracy: float | None
     confusion: Confusion
+    reliability: tuple[Reliability, ...] = ()
 
 
 def language_confusion(utterances: Iterable[UtteranceScore]) -> Confusion:
@@ -118,16 +134,36 @@ def switch_pairs(utterances: Iterable[UtteranceScore]) -> dict[str, Detection]:
 def tagger_agreement(utterances: Iterable[UtteranceScore]) -> TaggerAgreement | None:
     """Compare the tagger with the languages that came with the rows; None where no row has any."""
     pairs: Counter[tuple[str, str]] = Counter()
+    judged: list[tuple[float, bool]] = []
     for score in utterances:
         if score.languages_from == "given":
-            tagged = tag_units(score.prediction.reference, score.reference_words)
-            pairs.update(zip(score.reference_languages, tagged, strict=True))
+            for given, word in zip(
+                score.reference_languages,
+                tag_raw(score.prediction.reference, score.reference_words),
+                strict=True,
+            ):
+                pairs[given, word.language] += 1
+                if given != "other":
+                    judged.append((word.confidence, given == word.language))
     if not pairs:
         return None
-    compared = {pair: times for pair, times in pairs.items() if pair[0] != "other"}
-    right = sum(times for (given, tagged), times in compared.items() if given == tagged)
-    words = sum(compared.values())
-    return TaggerAgreement(words, _number(ratio(right, words)), _nest(pairs, (*LANGUAGES, "particle", "other")))
+    right = sum(agrees for _, agrees in judged)
+    words = len(judged)
+    confusion = _nest(pairs, (*LANGUAGES, "particle", "other"))
+    return TaggerAgreement(words, _number(ratio(right, words)), confusion, reliability(judged))
+
+
+def reliability(judged: Sequence[tuple[float, bool]]) -> tuple[Reliability, ...]:
+    """Group (confidence, right) pairs by confidence; a well calibrated tagger is as often right as it is sure."""
+    found = []
+    for low, high in pairwise(RELIABILITY_EDGES):
+        inside = [(sure, right) for sure, right in judged if low < sure <= high]
+        if inside:
+            count = len(inside)
+            found.append(
+                Reliability(count, sum(sure for sure, _ in inside) / count, sum(right for _, right in inside) / count)
+            )
+    return tuple(found)
 
 
 def summarize(utterances: Sequence[UtteranceScore], particles: Mapping[str, Detection]) -> dict[str, float | None]:

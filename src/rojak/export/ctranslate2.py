@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 
 from rojak.errors import MissingExtraError
-from rojak.export.plain import FRONT_FILES
+from rojak.export.plain import copy_front
 
 DTYPES = ("float32", "float16", "int8", "int8_float16")
 MIN_VOCABULARY = 51866
@@ -42,8 +42,7 @@ def write_ct2(plain_dir: Path, out_dir: Path, dtype: str) -> None:
     for path in made.iterdir():
         shutil.move(path, out_dir / path.name)
     made.rmdir()
-    for name in FRONT_FILES:
-        shutil.copy(plain_dir / name, out_dir / name)
+    copy_front(plain_dir, out_dir)
     _fill_up_tokenizer(out_dir / "tokenizer.json")
 
 

@@ -10,8 +10,6 @@ cannot be written. See whisper.cpp `models/convert-pt-to-ggml.py` and `src/whisp
 `ggml-quants.c` for the blocks of q8_0 and q5_0.
 """
 
-import json
-import shutil
 import struct
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rojak.errors import InputError
-from rojak.export.plain import FRONT_FILES
-from rojak.export.vocabulary import token_bytes
+from rojak.export.plain import copy_front
+from rojak.model.pieces import token_bytes
 from rojak.model.whisper import Whisper
 
 MAGIC = 0x67676D6C
@@ -88,7 +86,7 @@ def quantize_q5_0(values: Floats) -> bytes:
     return np.concatenate([_half(scale), high, low], axis=1).tobytes()
 
 
-def _half(scale: Floats) -> npt.NDArray[np.uint8]:
+def _half(scale: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     return scale.astype("<f2").view(np.uint8)
 
 
@@ -96,7 +94,7 @@ def check_vocabulary(whisper: Whisper) -> None:
     """Refuse a model whose tokens are not where whisper.cpp looks for them.
 
     Raises:
-        InputError: Another vocabulary than OpenAI's.
+        InputError: Another vocabulary than OpenAI's, or language tags in the text.
     """
     size = whisper.network.config.vocab_size
     if whisper.tokens.end != NUM_TEXT_TOKENS or size < SMALLEST_VOCABULARY:
@@ -104,6 +102,11 @@ def check_vocabulary(whisper: Whisper) -> None:
             f"--format ggml: {whisper.name} has a vocabulary of its own ({size} tokens, end-of-text "
             f"{whisper.tokens.end}), and whisper.cpp knows only OpenAI's multilingual one ({SMALLEST_VOCABULARY} "
             f"or more, {NUM_TEXT_TOKENS}); fine-tune one of OpenAI's models, or export ct2 or onnx."
+        )
+    if whisper.tokens.labelling.language_tags != "none":
+        raise InputError(
+            f"--format ggml: {whisper.name} writes language tags into its text, and whisper.cpp never lets a model do "
+            "that; train with language_tags: none, or export ct2 or onnx."
         )
 
 
@@ -121,6 +124,12 @@ def write_ggml(whisper: Whisper, plain_dir: Path, out_dir: Path, dtype: str) -> 
     """
     check_vocabulary(whisper)
     config = whisper.network.config
+    if (config.encoder_ffn_dim, config.decoder_ffn_dim) != (4 * config.d_model, 4 * config.d_model):
+        raise InputError(
+            f"--format ggml: {whisper.name} has feed-forward layers of {config.encoder_ffn_dim} and "
+            f"{config.decoder_ffn_dim}, and whisper.cpp knows only 4 times the width ({4 * config.d_model}); export "
+            "ct2 or onnx."
+        )
     if dtype != "f16" and config.d_model % BLOCK:
         raise InputError(f"--dtype {dtype}: the model's width {config.d_model} is no multiple of {BLOCK}; use f16.")
     with (out_dir / f"ggml-{dtype}.bin").open("wb") as file:
@@ -135,19 +144,13 @@ def write_ggml(whisper: Whisper, plain_dir: Path, out_dir: Path, dtype: str) -> 
         _write_vocabulary(file, whisper)
         for name, tensor in whisper.network.model.state_dict().items():
             _write_tensor(file, tensor_name(name), tensor.float().cpu().numpy(), dtype)
-    for name in FRONT_FILES:
-        shutil.copy(plain_dir / name, out_dir / name)
+    copy_front(plain_dir, out_dir)
 
 
 def _write_vocabulary(file: BinaryIO, whisper: Whisper) -> None:
-    backend: Any = whisper.tokens.tokenizer.backend_tokenizer
-    vocabulary: dict[str, int] = json.loads(backend.to_str())["model"]["vocab"]
-    pieces = [b""] * NUM_TEXT_TOKENS
-    for token, place in vocabulary.items():
-        if place < NUM_TEXT_TOKENS:
-            pieces[place] = token_bytes(token)
-    file.write(struct.pack("<i", len(pieces)))
-    for piece in pieces:
+    file.write(struct.pack("<i", NUM_TEXT_TOKENS))
+    for token in range(NUM_TEXT_TOKENS):
+        piece = token_bytes(whisper.tokens, token)
         file.write(struct.pack("<i", len(piece)) + piece)
 
 

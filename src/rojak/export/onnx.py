@@ -22,7 +22,7 @@ from torch.export import Dim
 from transformers import WhisperForConditionalGeneration
 
 from rojak.errors import MissingExtraError
-from rojak.export.plain import FRONT_FILES
+from rojak.export.plain import copy_front
 from rojak.model.whisper import Whisper, encode_audio
 
 DTYPES = ("float32", "int8")
@@ -73,7 +73,8 @@ class _Decoder(nn.Module):
 
 
 def _heads(attention: Any, projected: torch.Tensor) -> torch.Tensor:
-    return projected.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
+    heads = projected.reshape(*projected.shape[:-1], attention.num_heads, attention.head_dim)
+    return heads.transpose(1, 2)
 
 
 def _attend(
@@ -111,8 +112,8 @@ def write_onnx(whisper: Whisper, plain_dir: Path, out_dir: Path, dtype: str) -> 
         _export(module, example, names, path)
         if dtype == "int8":
             _quantize(path)
-    for name in ("config.json", *FRONT_FILES):
-        shutil.copy(plain_dir / name, out_dir / name)
+    shutil.copy(plain_dir / "config.json", out_dir / "config.json")
+    copy_front(plain_dir, out_dir)
 
 
 def _encoder_names(num_layers: int) -> tuple[list[str], list[str]]:

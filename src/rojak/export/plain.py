@@ -8,6 +8,7 @@ vocab.json   merges.txt   added_tokens.json                     whisper.cpp's co
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,19 @@ from transformers import WhisperProcessor
 from rojak.errors import InputError
 from rojak.export.folder import EXPORT_FILE, read_export, sha256_of
 from rojak.model.adapters import resolve_model
+from rojak.model.labelling import LABELLING_FILE
 from rojak.model.whisper import Whisper, save_whisper
 from rojak.runs import read_json, write_bytes, write_json
 
 FRONT_FILES = ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json", "generation_config.json")
 """What a runtime needs beside the weights to turn sound into features and tokens into text."""
+
+
+def copy_front(plain_dir: Path, out_dir: Path) -> None:
+    """Copy what a runtime needs beside the weights, and how the model labels where that is not plain Whisper."""
+    for name in (*FRONT_FILES, LABELLING_FILE):
+        if name in FRONT_FILES or (plain_dir / name).is_file():
+            shutil.copy(plain_dir / name, out_dir / name)
 
 
 def write_plain(whisper: Whisper, folder: Path, dtype: torch.dtype = torch.float32) -> None:

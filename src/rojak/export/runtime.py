@@ -30,12 +30,14 @@ class RuntimeOptions:
         max_new_tokens: Longest transcript of a clip.
         batch_seconds: Audio seconds that are decoded together.
         word_times: Also find when each word is said; `onnx` and `ggml` exports cannot and give none.
+        restore_particles: Put dropped particles back where the model has learnt to; only `transformers` can.
     """
 
     context: Context = "full"
     max_new_tokens: int = 224
     batch_seconds: float = 240.0
     word_times: bool = False
+    restore_particles: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Decoded:
     Attributes:
         text: Without control tokens.
         tokens: Ids of the text, in the model's own vocabulary.
-        avg_logprob: Mean natural logarithm of the probabilities of the tokens and the end-of-text.
+        avg_logprob: Mean natural logarithm of the probabilities of the tokens and, unless cut off, the end-of-text.
         language: The code in the prompt, given or detected.
         words: With `word_times`; None without, and from a kind that cannot.
         decode_s: The clip's share of its batch's seconds, front end included.

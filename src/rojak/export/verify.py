@@ -7,7 +7,7 @@ in `export.json`. It also decides `trim_safe`: whether the model is as good when
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +99,9 @@ def verify(a: Runtime, b: Runtime, dtype: str, clips: Sequence[Clip], data: str,
         data: What the clips came from, for the record.
         max_new_tokens: Longest transcript of a clip.
     """
-    options = RuntimeOptions(max_new_tokens=max_new_tokens, word_times=True)
+    options = RuntimeOptions(max_new_tokens=max_new_tokens, word_times=True, restore_particles=False)
     heard_a, heard_b = _hear(a, clips, options), _hear(b, clips, options)
-    trimmed = _hear(b, clips, RuntimeOptions(context="trim", max_new_tokens=max_new_tokens))
+    trimmed = _hear(b, clips, replace(options, context="trim", word_times=False))
     same = [left.text == right.text for left, right in zip(heard_a, heard_b, strict=True)]
     same_tokens = [left.tokens == right.tokens for left, right in zip(heard_a, heard_b, strict=True)]
     wer_a, wer_b, wer_trim = (word_error_rate(clips, heard) for heard in (heard_a, heard_b, trimmed))

@@ -5,7 +5,7 @@ number of a sample comes from (seed, epoch, audio_id), so a run gives the same s
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -92,24 +92,27 @@ def make_noise(
     return {"pink": pink_noise, "hum": mains_hum}[kind](num_samples, rng)
 
 
-def mask_features(mel: torch.Tensor, config: AugmentConfig, seed: int) -> torch.Tensor:
+def mask_features(
+    mel: torch.Tensor, config: AugmentConfig, seeds: Sequence[int], num_frames: Sequence[int]
+) -> torch.Tensor:
     """Mask stretches of time and bands of frequency with the clip's mean (SpecAugment; Park et al., 2019).
 
     Args:
         mel: `(batch, mels, frames)`.
         config: Numbers and widths of the masks.
-        seed: Of this batch; masks are drawn on the CPU so that every device gives the same.
+        seeds: Of each window; masks are drawn on the CPU, so that every device and every batch gives the same.
+        num_frames: Frames of each window; what lies behind is padding.
     """
     if not config.time_masks and not config.frequency_masks:
         return mel
-    rng = np.random.default_rng(seed)
     batch, num_mels, frames = mel.shape
     hidden = np.zeros((batch, num_mels, frames), dtype=bool)
     widest = max(1, round(config.time_mask_seconds * 100))
-    for clip in hidden:
+    for clip, seed, own_frames in zip(hidden, seeds, num_frames, strict=True):
+        rng = np.random.default_rng(seed)
         for _ in range(config.time_masks):
             width = int(rng.integers(1, widest + 1))
-            start = int(rng.integers(max(1, frames - width + 1)))
+            start = int(rng.integers(max(1, own_frames - width + 1)))
             clip[:, start : start + width] = True
         for _ in range(config.frequency_masks):
             width = int(rng.integers(1, min(config.frequency_mask_bins, num_mels) + 1))

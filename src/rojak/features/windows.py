@@ -12,7 +12,7 @@ mean over the step's label tokens, so how windows are cut into micro-batches cha
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,11 +37,17 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Clips laid end to end from second 0, and the seconds that the encoder sees."""
+    """Clips laid end to end from second 0, and the seconds that the encoder sees; without clips, one without speech.
+
+    `timestamps` asks for times in the labels, `previous_text` for the text of an earlier clip before them; `sound_seed`
+    decides what a window without speech sounds like.
+    """
 
     clips: tuple[Clip, ...]
     length_s: float
     timestamps: bool = False
+    previous_text: bool = False
+    sound_seed: int = 0
 
     @property
     def speech_s(self) -> float:
@@ -55,7 +61,12 @@ def padded_seconds(batch: Sequence[Window]) -> float:
 
 
 def plan_step(
-    clips: Sequence[Clip], config: WindowsConfig, max_batch_s: float, max_tokens: int, rng: np.random.Generator
+    clips: Sequence[Clip],
+    config: WindowsConfig,
+    max_batch_s: float,
+    max_tokens: int,
+    rng: np.random.Generator,
+    num_processes: int = 1,
 ) -> list[list[Window]]:
     """Cut the clips of one optimiser step into micro-batches of windows.
 
@@ -64,7 +75,8 @@ def plan_step(
         config: Mode and shares.
         max_batch_s: Limit on `padded_seconds` of a micro-batch; a single window may exceed it.
         max_tokens: Limit on the label tokens of a packed window.
-        rng: Decides which clips are packed and which windows keep timestamps.
+        rng: Decides which clips are packed, which windows keep timestamps, and which have no speech.
+        num_processes: Processes among which the step will be divided; micro-batches get small enough to go round.
     """
     order = [clips[i] for i in rng.permutation(len(clips))]
     trim_share = {"pad": 1.0, "trim": 1.0, "pack": 0.0, "mixed": config.trim_share}[config.mode]
@@ -74,7 +86,42 @@ def plan_step(
         Window(group, _on_grid(sum(c.duration for c in group)), bool(rng.random() < config.timestamp_share))
         for group in _pack(order[num_alone:], max_tokens)
     ]
+    if config.previous_text_share:
+        alone, packed = (_with_previous_text(part, config.previous_text_share, rng) for part in (alone, packed))
+    if config.nonspeech_share:
+        rate = config.nonspeech_share / (1 - config.nonspeech_share)
+        for _ in range(int(rng.poisson(rate * (len(alone) + len(packed))))):
+            own, full = (alone, config.mode == "pad") if rng.random() < trim_share else (packed, True)
+            own.append(_without_speech(rng, full=full))
+    if num_processes > 1:
+        longest = max(window.length_s for window in (*alone, *packed))
+        total_s = sum(window.length_s for window in (*alone, *packed))
+        max_batch_s = min(max_batch_s, max(longest, 1.1 * total_s / num_processes))
     return _cut(alone, max_batch_s) + _cut(packed, max_batch_s)
+
+
+def deal(micro_batches: Sequence[Sequence[Window]], count: int) -> list[list[int]]:
+    """Deal a step's micro-batches to `count` processes, the longest first to the one with least to do (Graham, 1969).
+
+    Returns:
+        The numbers of each process's micro-batches; a process may get none.
+    """
+    hands: list[list[int]] = [[] for _ in range(count)]
+    loads = [0.0] * count
+    for number in sorted(range(len(micro_batches)), key=lambda n: -padded_seconds(micro_batches[n])):
+        least = loads.index(min(loads))
+        hands[least].append(number)
+        loads[least] += padded_seconds(micro_batches[number])
+    return [sorted(hand) for hand in hands]
+
+
+def _with_previous_text(windows: Sequence[Window], share: float, rng: np.random.Generator) -> list[Window]:
+    return [replace(window, previous_text=bool(rng.random() < share)) for window in windows]
+
+
+def _without_speech(rng: np.random.Generator, *, full: bool) -> Window:
+    length_s = WINDOW_SECONDS if full else _on_grid(float(rng.uniform(1.0, 10.0)))
+    return Window((), length_s, sound_seed=int(rng.integers(2**31)))
 
 
 def _on_grid(seconds: float) -> float:

@@ -31,13 +31,22 @@ def add_lora(whisper: Whisper, config: TrainConfig) -> PeftModel:
         r=config.lora_r,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
-        target_modules=list(config.lora_target_modules),
+        target_modules=target_modules(config),
+        use_rslora=config.use_rslora,
+        use_dora=config.use_dora,
         base_model_name_or_path=config.model_name,
         trainable_token_indices=_particle_rows(whisper),
     )
     # peft writes down the path that was loaded from; the name the user gave works on other machines too.
     whisper.network.name_or_path = config.model_name
     return get_peft_model(whisper.network, settings)
+
+
+def target_modules(config: TrainConfig) -> list[str] | str:
+    """Give the names of the layers that get an adapter, or a pattern for those of one half of the model."""
+    if config.lora_scope == "all":
+        return list(config.lora_target_modules)
+    return rf".*\.{config.lora_scope}\..*\.({'|'.join(config.lora_target_modules)})"
 
 
 def _particle_rows(whisper: Whisper) -> dict[str, list[int]] | None:

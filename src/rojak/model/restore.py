@@ -105,7 +105,9 @@ def find_places(tokens: SpeechTokens, ids: Sequence[int], language: str) -> list
     pieces = cut_into_words(tokens, ids)
     said = word_languages(tokens, ids, pieces, language)
     places = []
-    for number in range(len(pieces) + 1):
+    # A sign that opens the text would count as the particle's own, and every word behind it would change its number.
+    opening = bool(pieces) and not any(char.isalnum() for char in pieces[0].word)
+    for number in range(opening, len(pieces) + 1):
         beside = said[max(0, number - 1) : number + 1]
         if "particle" not in beside and pieces:
             token = _behind(tokens, ids, pieces[number - 1]) if number else 0

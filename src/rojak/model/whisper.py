@@ -58,6 +58,16 @@ class SpeechTokens:
             labelling=labelling or Labelling(),
         )
 
+    @property
+    def no_speech(self) -> int:
+        """Token that stands for a window without speech; its name differs between models, its place does not."""
+        return self.no_timestamps - 1
+
+    @property
+    def previous(self) -> int:
+        """Token before the text of an earlier window."""
+        return self.no_timestamps - 2
+
     def prompt(self, language: str, *, timestamps: bool = False) -> list[int]:
         """Give the tokens that precede the text: start, language, task and, unless times are wanted, no-timestamps."""
         if language not in self.languages:
@@ -160,7 +170,20 @@ def load_whisper(
         known = f"{MICRO_NAME}, a folder with a Whisper model, or a hub id such as openai/whisper-large-v3"
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"Cannot load the model {name!r} ({reason}); allowed are {known}.") from error
+    if quantize_4bit:
+        _keep_weights_exact(network)
     return Whisper(name, network.eval(), SpeechTokens.of(tokenizer, labelling), extractor, restoration)
+
+
+def _keep_weights_exact(network: nn.Module) -> None:
+    """Keep bitsandbytes from packing weights anew while a CPU with bf16 evaluates.
+
+    It rounds their scales to bf16 for that, so a run that has validated would go on with other weights than the same
+    run continued from its checkpoint; and it fails on layers of fewer than 64 inputs.
+    """
+    for module in network.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
 
 
 def _nf4(dtype: torch.dtype) -> object:
@@ -245,7 +268,7 @@ def generation_settings(whisper: Whisper) -> GenerationConfig:
         lang_to_id={f"<|{name}|>": token for name, token in tokens.languages.items()},
         task_to_id={"transcribe": tokens.transcribe, "translate": tokens.transcribe - 1},
         no_timestamps_token_id=tokens.no_timestamps,
-        prev_sot_token_id=tokens.no_timestamps - 2,
+        prev_sot_token_id=tokens.previous,
         max_initial_timestamp_index=50,
         max_length=whisper.network.config.max_target_positions,
         suppress_tokens=getattr(base, "suppress_tokens", None) or [],

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rojak.records import LANGUAGES, CodeSwitch, WordLanguage
 from rojak.text import lexicon as lexicons
@@ -18,6 +18,9 @@ from rojak.text.normalize import normalize
 from rojak.text.particles import Surroundings, decide_homograph
 from rojak.text.units import words as split_words
 from rojak.text.wordlists import load_word_lists
+
+if TYPE_CHECKING:
+    from rojak.text.classifier import ClassifierTagger
 
 _STAY = 0.85
 """Chance that the next Malay or English word is in the language of the one before."""
@@ -263,7 +266,7 @@ def tag_words(text: str, tagger: Tagger | None = None) -> list[TaggedWord]:
     return (tagger or load_tagger()).tag(text)
 
 
-def tag_lines(lines: Iterable[str], tagger: Tagger | None = None) -> Iterator[dict[str, Any]]:
+def tag_lines(lines: Iterable[str], tagger: "Tagger | ClassifierTagger | None" = None) -> Iterator[dict[str, Any]]:
     """Tag texts one by one and give JSON-ready objects `{"text", "words": [{"word", "language", "confidence"}]}`."""
     tagger = tagger or load_tagger()
     for line in lines:

@@ -11,17 +11,20 @@ import numpy as np
 import torch
 
 from rojak.audio import SAMPLE_RATE
-from rojak.config.schema import AugmentConfig
+from rojak.config.schema import AugmentConfig, TrainConfig
 from rojak.data.dataset import Dataset, prompt_language
+from rojak.data.noise import mains_hum, pink_noise
 from rojak.features.augment import augment, sample_rng
 from rojak.features.mel import SAMPLES_PER_POSITION
+from rojak.features.recordings import recorded_noise
 from rojak.features.windows import Window
-from rojak.model.labels import label, locate_words
-from rojak.model.whisper import IGNORED, SpeechTokens
-from rojak.records import Utterance
+from rojak.model.labels import label
+from rojak.model.whisper import SpeechTokens
+from rojak.records import LANGUAGES, Utterance
+from rojak.train.script import Script, empty_script, lay_out, token_times, token_weights, with_previous_text
 
-UNKNOWN = (-1.0, -1.0)
-"""Time of a token that is not in the recording, or whose time is not known."""
+NONSPEECH_DBFS = (-60.0, -20.0)
+"""Range of the level of a window without speech; one in five is digital silence."""
 
 
 @dataclass(frozen=True)
@@ -29,26 +32,33 @@ class Batch:
     """A micro-batch on its way to the device.
 
     `waveforms` is `(batch, samples)` float32; `inputs` and `labels` are `(batch, tokens)` int64; `times`,
-    `(batch, tokens, 2)`, holds the start and end second of each label, -1 where unknown.
+    `(batch, tokens, 2)`, holds the start and end second of each label, -1 where unknown; `weights`, `(batch, tokens)`,
+    how much each label counts, 0 where nothing is learnt. `mask_seeds` and `num_frames` hold, for each window, the
+    seed of its SpecAugment masks and the mel frames that they may touch.
     """
 
     waveforms: torch.Tensor
     inputs: torch.Tensor
     labels: torch.Tensor
     times: torch.Tensor
+    weights: torch.Tensor
+    mask_seeds: tuple[int, ...]
+    num_frames: tuple[int, ...]
     audio_ids: tuple[str, ...]
     speech_s: float
     padded_s: float
 
 
 class BatchBuilder:
-    """Builds batches from one training split."""
+    """Builds batches from one split."""
 
-    def __init__(self, data: Dataset, tokens: SpeechTokens, mixed_language_token: str, seed: int) -> None:
+    def __init__(self, data: Dataset, tokens: SpeechTokens, config: TrainConfig) -> None:
         self._data = data
         self._tokens = tokens
-        self._mixed = mixed_language_token
-        self._seed = seed
+        self._mixed = config.mixed_language_token
+        self._seed = config.seed
+        self._loss = config.loss
+        self._previous = _previous_of_speaker(data.utterances)
 
     def build(self, windows: Sequence[Window], augmentation: AugmentConfig, epoch: int) -> Batch:
         """Build the tensors of one micro-batch.
@@ -57,35 +67,30 @@ class BatchBuilder:
         its start and end time, as in Whisper's own training data.
         """
         length_s = max(window.length_s for window in windows)
-        num_samples = round(length_s * SAMPLE_RATE / SAMPLES_PER_POSITION) * SAMPLES_PER_POSITION
-        waveforms = np.zeros((len(windows), num_samples), np.float32)
-        sequences: list[list[int]] = []
-        times: list[list[tuple[float, float]]] = []
-        ids: list[str] = []
-        for row, window in zip(waveforms, windows, strict=True):
-            sequence, spans = self._fill(row, window, augmentation, epoch)
-            sequences.append(sequence)
-            times.append(spans)
-            ids += [self._data.utterances[clip.index].audio_id for clip in window.clips]
-        inputs, labels = _shift(sequences, self._tokens.end)
+        waveforms = np.zeros((len(windows), _num_samples(length_s)), np.float32)
+        scripts = [self._fill(row, window, augmentation, epoch) for row, window in zip(waveforms, windows, strict=True)]
+        inputs, labels, times, weights = lay_out(scripts, self._tokens.end)
         return Batch(
             waveforms=torch.from_numpy(waveforms),
             inputs=inputs,
             labels=labels,
-            times=_lay_out(times, labels.shape[1]),
-            audio_ids=tuple(ids),
+            times=times,
+            weights=weights,
+            mask_seeds=tuple(self._mask_seed(window, epoch) for window in windows),
+            num_frames=tuple(2 * (_num_samples(window.length_s) // SAMPLES_PER_POSITION) for window in windows),
+            audio_ids=tuple(self._data.utterances[clip.index].audio_id for window in windows for clip in window.clips),
             speech_s=sum(window.speech_s for window in windows),
             padded_s=len(windows) * length_s,
         )
 
-    def _fill(
-        self, row: np.ndarray, window: Window, augmentation: AugmentConfig, epoch: int
-    ) -> tuple[list[int], list[tuple[float, float]]]:
-        """Write the window's audio into `row`; give its whole token sequence and each token's time."""
+    def _fill(self, row: np.ndarray, window: Window, augmentation: AugmentConfig, epoch: int) -> Script:
+        """Write the window's audio into `row`; give its token sequence."""
+        if not window.clips:
+            return self._fill_without_speech(row, window, augmentation, epoch)
         longest = max(window.clips, key=lambda clip: clip.duration)
         language = prompt_language(self._data.utterances[longest.index], self._mixed)
-        sequence = self._tokens.prompt(language, timestamps=window.timestamps)
-        times = [UNKNOWN] * len(sequence)
+        script = Script()
+        script.add(self._tokens.prompt(language, timestamps=window.timestamps))
         position = 0
         for clip in window.clips:
             utterance = self._data.utterances[clip.index]
@@ -96,58 +101,53 @@ class BatchBuilder:
             samples = samples[: len(row) - position]
             row[position : position + len(samples)] = samples
             text, places, language = label(self._tokens, utterance, language)
-            spans = token_times(utterance, places, position / SAMPLE_RATE)
             if window.timestamps:
-                start, end = position / SAMPLE_RATE, (position + len(samples)) / SAMPLE_RATE
-                text = [self._tokens.timestamp(start), *text, self._tokens.timestamp(end)]
-                spans = [UNKNOWN, *spans, UNKNOWN]
-            sequence += text
-            times += spans
+                script.add([self._tokens.timestamp(position / SAMPLE_RATE)])
+            times = token_times(utterance, places, position / SAMPLE_RATE)
+            script.add(text, times, token_weights(utterance, places, self._loss))
             position += len(samples)
-        return [*sequence, self._tokens.end], [*times, UNKNOWN]
+            if window.timestamps:
+                script.add([self._tokens.timestamp(position / SAMPLE_RATE)])
+        script.add([self._tokens.end])
+        if window.previous_text:
+            before = self._previous[window.clips[0].index]
+            text = [] if before is None else self._tokens.encode(self._data.utterances[before].text)
+            script = with_previous_text(script, text, self._tokens)
+        return script
+
+    def _fill_without_speech(self, row: np.ndarray, window: Window, augmentation: AugmentConfig, epoch: int) -> Script:
+        rng = np.random.default_rng((self._seed, epoch, window.sound_seed))
+        language = LANGUAGES[int(rng.integers(len(LANGUAGES)))]
+        if rng.random() >= 0.2:
+            num_samples = min(_num_samples(window.length_s), len(row))
+            if augmentation.noise_dirs:
+                sound = recorded_noise(augmentation.noise_dirs, num_samples, rng)
+            else:
+                sound = (pink_noise, mains_hum)[int(rng.integers(2))](num_samples, rng)
+            level = 10 ** (rng.uniform(*NONSPEECH_DBFS) / 20)
+            scale = level / max(1e-9, float(np.sqrt(np.mean(np.square(sound)))))
+            row[:num_samples] = np.clip(sound * np.float32(scale), -1, 1)
+        return empty_script(self._tokens, language)
+
+    def _mask_seed(self, window: Window, epoch: int) -> int:
+        if not window.clips:
+            return window.sound_seed
+        first = self._data.utterances[window.clips[0].index].audio_id
+        # Not the numbers that draw the sound's changes: those of an epoch that no run reaches.
+        return int(sample_rng(self._seed, epoch + 10**9, first).integers(2**62))
 
 
-def _shift(sequences: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give decoder inputs (all but the last token) and labels (all but the first, which is the start token)."""
-    length = max(len(sequence) for sequence in sequences) - 1
-    inputs = torch.full((len(sequences), length), padding)
-    labels = torch.full((len(sequences), length), IGNORED)
-    for row, sequence in enumerate(sequences):
-        tokens = torch.tensor(sequence)
-        inputs[row, : len(sequence) - 1] = tokens[:-1]
-        labels[row, : len(sequence) - 1] = tokens[1:]
-    return inputs, labels
+def _num_samples(length_s: float) -> int:
+    return round(length_s * SAMPLE_RATE / SAMPLES_PER_POSITION) * SAMPLES_PER_POSITION
 
 
-def token_times(
-    utterance: Utterance, places: Sequence[tuple[int, int] | None], offset_s: float
-) -> list[tuple[float, float]]:
-    """Give each label token's start and end in the window, by its characters' share of its word.
-
-    A token without a known time gets `UNKNOWN`. Times are those of the recording; they do not follow a changed speed.
-    """
-    words = utterance.words or ()
-    known = []
-    for word, span in zip(words, locate_words(utterance.text.strip(), words) or (), strict=False):
-        if word.start is None or word.end is None:
-            return [UNKNOWN] * len(places)
-        known.append((span.start, span.end, word.start, word.end))
-    times = []
-    for place in places:
-        owner = next((word for word in known if place and word[0] <= place[0] < word[1]), None)
-        if owner is None or place is None:
-            times.append(UNKNOWN)
-            continue
-        first, last, begins_s, ends_s = owner
-        pace = (ends_s - begins_s) / (last - first)
-        starts_s = offset_s + begins_s + (place[0] - first) * pace
-        times.append((starts_s, starts_s + max(1, place[1] - place[0]) * pace))
-    return times
-
-
-def _lay_out(times: Sequence[Sequence[tuple[float, float]]], length: int) -> torch.Tensor:
-    """Lay token times beside the labels, which are the sequence without its first token."""
-    laid = torch.full((len(times), length, 2), UNKNOWN[0])
-    for row, spans in enumerate(times):
-        laid[row, : len(spans) - 1] = torch.tensor(spans[1:])
-    return laid
+def _previous_of_speaker(utterances: Sequence[Utterance]) -> list[int | None]:
+    """Give, for each utterance, the one of the same speaker and source before it, if there is one."""
+    last: dict[tuple[str, str | None], int] = {}
+    before: list[int | None] = []
+    for index, utterance in enumerate(utterances):
+        key = (utterance.speaker_id, utterance.source) if utterance.speaker_id else None
+        before.append(last.get(key) if key else None)
+        if key:
+            last[key] = index
+    return before

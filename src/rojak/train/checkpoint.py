@@ -40,6 +40,13 @@ class RunState:
     best: list[tuple[float, int]] = field(default_factory=list)
     """(badness, step) of the kept checkpoints, best first; see `ValidationResult.badness`."""
     loss_scale: dict[str, Any] | None = None
+    num_processes: int = 1
+    """Processes for which steps are cut; stays when the run goes on with another number of them."""
+    guard_base: dict[str, float] = field(default_factory=dict)
+    """Loss of the untrained model on each guard set."""
+    stale: int = 0
+    """Validations since the last better one."""
+    ended_early: bool = False
     parts: int = 1
     """Pieces into which micro-batches are cut since memory ran out."""
 

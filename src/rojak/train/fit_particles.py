@@ -20,7 +20,7 @@ from rojak.evaluate.decode import ClipToDecode, Context, encode_clips, greedy_to
 from rojak.model.adapters import load_any, resolve_model
 from rojak.model.labels import word_languages
 from rojak.model.pieces import cut_into_words
-from rojak.model.restoration import Restoration, choose_threshold, fit, write_restoration
+from rojak.model.restoration import RESTORATION_FILE, Restoration, choose_threshold, fit, write_restoration
 from rojak.model.restore import find_candidates
 from rojak.model.whisper import Whisper
 from rojak.records import Utterance
@@ -30,6 +30,7 @@ from rojak.text.units import words as split_words
 _BATCH = 16
 MIN_PARTICLES = 20
 """Fewer than this teach nothing."""
+MAX_NEW_TOKENS = 224
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,6 @@ class FitOptions:
         context: Encoder context, as the model will be used.
         max_utterances: Of the training split, those with particles first.
         precision: Wanted share of restored particles that were said, on the validation split.
-        without: Also take out the particles that the model did decode, so that there is more to learn from.
     """
 
     context: Context = "full"
@@ -101,7 +101,7 @@ def fit_particles(model_name: str, data_dir: Path, options: FitOptions | None = 
     }
     restoration = replace(restoration, threshold=threshold, fitted_on=told)
     write_restoration(folder, restoration)
-    return restoration, folder
+    return restoration, folder / RESTORATION_FILE
 
 
 def _choose(data: Dataset, count: int) -> list[int]:
@@ -113,6 +113,7 @@ def _choose(data: Dataset, count: int) -> list[int]:
     return [i for kind in by_kind for i in rng.permutation(kind)[: count // 2].astype(int).tolist()]
 
 
+@torch.inference_mode()
 def collect(
     whisper: Whisper, data: Dataset, indices: Sequence[int], priors: dict[str, float], context: Context
 ) -> Examples:
@@ -123,7 +124,7 @@ def collect(
     particles = 0
     for numbers, languages, encoded, samples in _batches(whisper, data, indices, context):
         prompts = torch.tensor([whisper.tokens.prompt(language) for language in languages], device=encoded.device)
-        decoded = greedy_tokens(whisper, encoded, prompts, 200)
+        decoded = greedy_tokens(whisper, encoded, prompts, MAX_NEW_TOKENS)
         ids = [without_particles(whisper, row, lang) for row, lang in zip(decoded, languages, strict=True)]
         found = find_candidates(whisper, encoded, languages, ids, samples, priors)
         for number, row, candidates in zip(numbers, ids, found, strict=True):
@@ -148,8 +149,7 @@ def _batches(
     for length_s, clips in window.items():
         for first in range(0, len(clips), _BATCH):
             part = clips[first : first + _BATCH]
-            with torch.inference_mode():
-                encoded = encode_clips(whisper, part, length_s)
+            encoded = encode_clips(whisper, part, length_s)
             samples = [clip.samples[: round(length_s * SAMPLE_RATE)] for clip in part]
             yield [clip.index for clip in part], [clip.language or "en" for clip in part], encoded, samples
 
@@ -167,7 +167,7 @@ def said_particles(whisper: Whisper, ids: Sequence[int], utterance: Utterance) -
 
     A particle whose word before was not decoded, at whatever place, has no place in the transcript and is left out.
     """
-    heard = [unit for piece in cut_into_words(whisper.tokens, ids) for unit in [normalize(piece.word)]]
+    heard = [normalize(piece.word) for piece in cut_into_words(whisper.tokens, ids)]
     reference: list[str] = []
     behind: dict[int, list[str]] = {}
     for word in utterance.words or ():

@@ -26,9 +26,7 @@ def tell_what_happened(log: RunLog, state: RunState) -> Iterator[None]:
     finally:
         lines = what_happened(read_jsonl(log.path))
         log.event("summary", step=state.step, lines=lines)
-        log.say("What happened:")
-        for line in lines:
-            log.say(f"  {line}")
+        log.say("\n  ".join(["What happened:", *lines]))
 
 
 def what_happened(rows: Sequence[Row]) -> list[str]:

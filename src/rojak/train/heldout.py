@@ -33,7 +33,7 @@ def heldout_loss(
     windows = WindowsConfig(mode="trim" if context == "trim" else "pad", timestamp_share=0.0)
     max_batch_s = config.windows.max_batch_seconds or config.batch_size * WINDOW_SECONDS
     clips = [Clip(i, data.utterances[i].duration, "", 0) for i in indices]
-    builder = BatchBuilder(data, whisper.tokens, config.mixed_language_token, config.seed)
+    builder = BatchBuilder(data, whisper.tokens, config)
     log_mel, total, num_tokens = whisper.log_mel(), 0.0, 0
     for batch_windows in plan_step(clips, windows, max_batch_s, MAX_TARGET_TOKENS, np.random.default_rng(0)):
         batch = builder.build(batch_windows, AugmentConfig(), 0)

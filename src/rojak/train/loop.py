@@ -7,26 +7,26 @@ Reads a configuration and prepared data; writes a run directory:
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from rojak.config.schema import TrainConfig
 from rojak.data.dataset import Dataset
 from rojak.errors import TrainingError
 from rojak.evaluate.metrics import METRICS
 from rojak.features.augment import mask_features
-from rojak.model.adapters import add_lora, count_parameters
+from rojak.model.adapters import count_parameters
 from rojak.model.alignment import alignment_losses, build_head
 from rojak.model.labelling import write_labelling
-from rojak.model.particle_tokens import prepare_labelling
-from rojak.model.whisper import IGNORED, Whisper, encode_audio, load_whisper, save_whisper, token_losses
+from rojak.model.whisper import encode_audio, save_whisper, token_losses
 from rojak.runs import locked, read_jsonl
 from rojak.train.batch import Batch
+from rojak.train.build import build_model, check_disk, memory_line
 from rojak.train.checkpoint import (
     RunState,
     checkpoint_path,
@@ -36,7 +36,10 @@ from rojak.train.checkpoint import (
     remove_old,
     save_checkpoint,
 )
-from rojak.train.devices import Compute, choose_compute
+from rojak.train.devices import choose_compute
+from rojak.train.feed import feed, own_micro_batches, total_sizes
+from rojak.train.flops import peak_flops
+from rojak.train.guards import Guarded, Guards, broken_sentence
 from rojak.train.happened import tell_what_happened
 from rojak.train.health import Health, not_finite
 from rojak.train.memory import Parts, fit_into_memory
@@ -48,10 +51,12 @@ from rojak.train.optim import (
     set_learning_rate,
     trainable_parameters,
 )
+from rojak.train.processes import Processes
+from rojak.train.push import push
 from rojak.train.rundir import replace_folder, settle_config
-from rojak.train.runlog import RunLog, Throughput
+from rojak.train.runlog import RunLog, Throughput, used_memory
 from rojak.train.signals import StopRequest, stop_on_signals
-from rojak.train.stages import Curriculum, StepPlan, derive_seed
+from rojak.train.stages import Curriculum, StepPlan, derive_seed, longest_batch_s
 from rojak.train.validate import Validator
 
 HEAD = "alignment_head."
@@ -85,15 +90,20 @@ def train(
         SystemExit: 130 after Ctrl-C, 143 after SIGTERM; a checkpoint was written.
     """
     run = Path(config.output_dir)
+    processes = Processes()
     data = Dataset(Path(config.dataset_path), config.train_splits)
-    with locked(run), stop_on_signals() as stop:
-        settle_config(run, config, allow_change=allow_change)
-        trainer = Trainer(config, run, data)
+    if config.max_hours:
+        data.keep_hours(config.max_hours, config.seed)
+    with locked(run) if processes.is_first else nullcontext(), stop_on_signals() as stop:
+        if processes.is_first:
+            settle_config(run, config, allow_change=allow_change)
+        trainer = Trainer(config, run, data, processes)
+        total, quiet = trainer.curriculum.total_steps, not processes.is_first
         with (
-            RunLog(run, trainer.state.step, trainer.curriculum.total_steps, tensorboard=config.tensorboard) as log,
+            RunLog(run, trainer.state.step, total, config, quiet=quiet) as log,
             tell_what_happened(log, trainer.state),
         ):
-            trainer.health = Health(config, trainer.curriculum.total_steps, log.finding)
+            trainer.health = Health(config, total, log.finding)
             trainer.health.replay(read_jsonl(log.path))
             trainer.on_validation = on_validation
             return trainer.run_to_end(log, stop)
@@ -102,15 +112,17 @@ def train(
 class Trainer:
     """A model being trained: weights, optimiser, and where the run stands."""
 
-    def __init__(self, config: TrainConfig, run: Path, data: Dataset) -> None:
+    def __init__(self, config: TrainConfig, run: Path, data: Dataset, processes: Processes | None = None) -> None:
         self.config = config
         self.run = run
         self.notes: list[str] = []
+        self.processes = processes or Processes()
         self.compute = choose_compute(config.precision)
-        self.whisper, self.model = _build_model(config, self.compute)
-        self.curriculum = Curriculum(config, data, self.whisper.tokens)
+        longest_s = longest_batch_s(config.windows, config.batch_size)
+        self.whisper, self.model = build_model(config, self.compute, longest_s)
         self.log_mel = self.whisper.log_mel()
         self.validator = Validator(config, self.whisper)
+        self.guards = Guards(config, self.whisper, self.validator.context)
         self.parameters = trainable_parameters(self.model)
         self.head = None
         if config.alignment_weight:
@@ -120,15 +132,18 @@ class Trainer:
         self.optimizer = build_optimizer(self.parameters, config.optimizer)
         self.scaler = torch.amp.GradScaler(self.compute.device.type, enabled=self.compute.precision == "fp16")
         self.on_validation: Callable[[int, float], None] | None = None
-        self.state = RunState()
+        self.state = RunState(num_processes=config.windows.num_processes or self.processes.count)
+        self._restore()
+        self.curriculum = Curriculum(config, data, self.whisper.tokens, self.state.num_processes)
         # Without a log (doctor, lr-find) a finding is a note; `train` puts one in place that writes into the log.
         self.health = Health(config, self.curriculum.total_steps, lambda finding: self.notes.append(finding.message))
-        self._restore()
 
     def _restore(self) -> None:
-        folder = newest_valid(self.run, self.notes.append)
-        if folder is None:
+        found = newest_valid(self.run, self.notes.append) if self.processes.is_first else None
+        name = self.processes.from_first(found.name if found else None)
+        if name is None:
             return
+        folder = self.run / "checkpoints" / name
         self.state, tensors = load_checkpoint(folder)
         load_model_into(self.model, folder / "model")
         if self.head is not None:
@@ -136,88 +151,105 @@ class Trainer:
         restore_optimizer(self.optimizer, self.parameters, tensors)
         if self.state.loss_scale:
             self.scaler.load_state_dict(self.state.loss_scale)
-        self.notes.append(f"Continuing from {folder.name} of {self.curriculum.total_steps} steps.")
+        self.notes.append(f"Continuing from {folder.name}.")
 
     def run_to_end(self, log: RunLog, stop: StopRequest) -> TrainSummary:
         """Take every step that is left; validate, checkpoint and log on the way."""
         total = self.curriculum.total_steps
         for note in self.notes:
             log.say(note)
-        log.say(f"{count_parameters(self.model)}; {self.compute.precision} on {self.compute.device}; {total} steps.")
-        log.event("start", step=self.state.step, total_steps=total, notes=self.notes)
+        processes = f" × {self.processes.count} processes" if self.processes.count > 1 else ""
+        log.say(
+            f"{count_parameters(self.model)}; {self.compute.precision} on {self.compute.device}{processes}; "
+            f"{total} steps."
+        )
+        log.say(f"Memory before activations: {memory_line(self.model, self.config)}.")
+        log.event("start", step=self.state.step, total_steps=total, processes=self.processes.count, notes=self.notes)
+        if self.state.ended_early:
+            return self._finish(log)
+        if self.state.step == 0:
+            self._begin(log)
         every = self.config.validation.every_steps or max(1, math.ceil(total / 10))
-        batches = iter(self._loader())
-        meter = Throughput()
+        feeding = feed(self.curriculum, self.state, self.config.loader_workers, self.processes)
+        meter = Throughput(peak_flops(self.compute.device, self.processes.count))
         for plan in self.curriculum.steps_from(self.state.stage_index, self.state.step_in_stage):
             if plan.step_in_stage == 0:
+                if plan.stage.config.fresh_optimizer:
+                    self.optimizer.state.clear()
                 log.say(plan.stage.describe())
                 log.event(
                     "stage", step=self.state.step, stage=plan.stage.config.name, shares=plan.stage.mixture.shares()
                 )
             started = time.perf_counter()
-            micro_batches = [next(batches) for _ in plan.micro_batches]
+            batches = [next(feeding) for _ in self._own(plan)]
             waited_s = time.perf_counter() - started
-            figures = self._step(plan, micro_batches)
+            figures = self._step(plan, batches)
             figures |= {"wait_s": waited_s, "step_s": time.perf_counter() - started}
+            stop.signum = self.processes.agree(stop.signum)
             self.state.step += 1
             self.state.stage_index, self.state.step_in_stage = plan.stage.index, plan.step_in_stage + 1
             self.state.audio_s += figures["audio_s"]
-            self.state.train_s += meter.add(figures["audio_s"], figures["tokens"], time.perf_counter() - started)
+            self.state.train_s += meter.add(figures, figures["step_s"])
             self.health.after_step(self.state.step, plan.stage.config.name, figures)
             last = self.state.step == total
             if self.state.step % self.config.log_every_steps == 0 or last:
                 figures |= {"step": self.state.step, "stage": plan.stage.config.name, "epoch": plan.epoch}
-                figures |= meter.read(steps_left=total - self.state.step)
+                figures |= meter.read(steps_left=total - self.state.step) | used_memory(self.compute.device)
                 log.event("train", **figures)
                 log.show_step(plan.stage.config.name, figures)
             stage_ends = self.state.step_in_stage == plan.stage.num_steps
             validate = self.state.step % every == 0 or stage_ends
             checkpoint = self.config.checkpoint_every_steps or every
-            if validate:
-                self._validate(log, plan)
+            broken = self._validate(log, plan) if validate else None
             if validate or self.state.step % checkpoint == 0 or stop.signum is not None:
                 self._save()
+            if broken:
+                raise TrainingError(broken)
+            if self.state.ended_early:
+                break
             if stop.signum is not None and not last:
                 log.say(f"Stopped at step {self.state.step}; the same command continues from here.")
                 log.event("stopped", step=self.state.step, signal=stop.signum)
+                self.processes.close()
                 raise SystemExit(stop.exit_code)
         return self._finish(log)
 
-    def _loader(self) -> Iterator[Batch]:
-        """Build batches in training order, ahead of need when there are loader workers."""
-        jobs = (
-            (plan, number)
-            for plan in self.curriculum.steps_from(self.state.stage_index, self.state.step_in_stage)
-            for number in range(len(plan.micro_batches))
-        )
-        workers = self.config.loader_workers
-        if workers == 0:
-            return (self.curriculum.build(plan, number) for plan, number in jobs)
-        return iter(
-            DataLoader(
-                _Built(self.curriculum),  # type: ignore[arg-type]
-                sampler=jobs,
-                batch_size=None,
-                num_workers=workers,
-                prefetch_factor=4,
-                multiprocessing_context="forkserver",
-                pin_memory=self.compute.device.type == "cuda",
-            )
-        )
+    def _begin(self, log: RunLog) -> None:
+        """Before the first step: see that the disk holds what will be saved, and where the guard sets start."""
+        if not self.processes.is_first:
+            return
+        check_disk(self.run, self.model, self.config)
+        self.model.eval()
+        with self.compute.autocast():
+            self.state.guard_base = self.guards.losses()
+        log.event("guards", step=0, **self.state.guard_base)
+
+    def _own(self, plan: StepPlan) -> list[int]:
+        """Give the numbers of the micro-batches that this process computes."""
+        return own_micro_batches(plan, self.processes)
 
     def _step(self, plan: StepPlan, batches: list[Batch]) -> dict[str, Any]:
-        """Take one optimiser step; the loss is the mean over the label tokens of all its micro-batches."""
-        num_tokens = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
-        rate = plan.stage.learning_rate * schedule(self.state.step, self.curriculum.total_steps, self.config.optimizer)
+        """Take one optimiser step; the loss is the weighted mean over the label tokens of all its micro-batches.
+
+        The processes compute their own micro-batches and sum the gradients, so that all of them take the same step.
+        """
+        frozen = self.config.adapter != "none"
+        own = total_sizes(batches, self.whisper.network.config, frozen=frozen)
+        weight, tokens, speech_s, padded_s, flops = self.processes.sum(*own)
+        stage = plan.stage
+        scheduled = self.state.step - stage.schedule_start, stage.schedule_steps
+        rate = stage.learning_rate * schedule(*scheduled, self.config.optimizer)
         set_learning_rate(self.optimizer, rate)
         self.model.train()
-        total_loss = fit_into_memory(
-            lambda parts: self._backward(plan, batches, num_tokens, parts),
+        own_loss = fit_into_memory(
+            lambda parts: self._backward(plan, batches, weight, parts),
             lambda: self.optimizer.zero_grad(set_to_none=True),
             parts=self.state.parts,
-            most_rows=max(len(batch.labels) for batch in batches),
+            most_rows=max((len(batch.labels) for batch in batches), default=1),
             tell=self._cut_into,
         )
+        (loss,) = self.processes.sum(own_loss)
+        self.processes.sum_gradients(self.parameters.values())
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.optimizer.max_grad_norm).item()
         if not math.isfinite(norm) and self.compute.precision != "fp16":
@@ -226,38 +258,37 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        speech_s = sum(batch.speech_s for batch in batches)
         return {
-            "loss": total_loss,
+            "loss": loss,
             "learning_rate": rate,
             "grad_norm": norm,
             "audio_s": speech_s,
-            "tokens": num_tokens,
-            "padding_share": 1 - speech_s / sum(batch.padded_s for batch in batches),
+            "tokens": int(tokens),
+            "padding_share": 1 - speech_s / padded_s,
+            "flops": flops,
         }
 
-    def _backward(self, plan: StepPlan, batches: list[Batch], num_tokens: int, parts: Parts) -> float:
-        """Add up the gradients of a step's micro-batches, each computed in parts; give the loss."""
+    def _backward(self, plan: StepPlan, batches: list[Batch], weight: float, parts: Parts) -> float:
+        """Add up the gradients of this process's micro-batches, each computed in parts; give its part of the loss."""
         seed = derive_seed(self.config.seed, plan.stage.index, plan.step_in_stage)
-        torch.manual_seed(seed)
-        device = self.compute.device
+        device, network = self.compute.device, self.whisper.network
         total_loss = 0.0
-        for number, batch in enumerate(batches):
-            whole = self.log_mel(batch.waveforms.to(device, non_blocking=True))
-            whole = mask_features(whole, plan.stage.config.augment, derive_seed(seed, number))
-            for rows in parts.rows(len(whole)):
+        for number, batch in zip(self._own(plan), batches, strict=True):
+            torch.manual_seed(derive_seed(seed, number))
+            mel = self.log_mel(batch.waveforms.to(device, non_blocking=True))
+            mel = mask_features(mel, plan.stage.config.augment, batch.mask_seeds, batch.num_frames)
+            for rows in parts.rows(len(mel)):
+                weights = batch.weights[rows][batch.weights[rows] > 0].to(device)
                 with self.compute.autocast():
-                    encoded = encode_audio(self.whisper.network, whole[rows])
-                    labels = batch.labels[rows].to(device)
-                    inputs = batch.inputs[rows].to(device)
+                    encoded = encode_audio(network, mel[rows])
+                    labels, inputs = batch.labels[rows].to(device), batch.inputs[rows].to(device)
                     if self.head is None:
-                        loss = token_losses(self.whisper.network, encoded, inputs, labels).sum() / num_tokens
+                        loss = (token_losses(network, encoded, inputs, labels) * weights).sum() / weight
                     else:
                         times = batch.times[rows].to(device)
-                        losses, alignment = alignment_losses(
-                            self.whisper.network, self.head, encoded, inputs, labels, times
-                        )
-                        loss = (losses.sum() + self.config.alignment_weight * alignment * len(losses)) / num_tokens
+                        losses, alignment = alignment_losses(network, self.head, encoded, inputs, labels, times)
+                        extra = self.config.alignment_weight * alignment * weights.sum()
+                        loss = ((losses * weights).sum() + extra) / weight
                 value = loss.item()
                 if not math.isfinite(value):
                     raise TrainingError(not_finite("loss", value, self.state.step + 1, batch.audio_ids))
@@ -269,23 +300,42 @@ class Trainer:
         self.state.parts = parts
         self.health.out_of_memory(self.state.step + 1, parts)
 
-    def _validate(self, log: RunLog, plan: StepPlan) -> None:
+    def _validate(self, log: RunLog, plan: StepPlan) -> str | None:
+        """Decode, look at the guard sets, and note how good this step is; say why to stop when a guard is broken."""
+        result, guarded = None, list[Guarded]()
         self.model.eval()
-        with self.compute.autocast():
-            result = self.validator.run()
-        log.event("validation", step=self.state.step, stage=plan.stage.config.name, **result.metrics, **result.signs)
-        log.event("samples", step=self.state.step, samples=result.samples)
-        log.show_validation(result.metrics.get("wer"))
-        self.health.after_validation(self.state.step, result.metrics | result.signs)
-        figures = " · ".join(f"{METRICS[name].title} {value:.1%}" for name, value in result.metrics.items())
-        log.say(f"Step {self.state.step}: validation {figures}")
-        entry = (result.badness(self.config.validation.metric), self.state.step)
-        self.state.best = sorted([*self.state.best, entry])[: self.config.validation.keep_best]
-        if self.on_validation:
-            self.on_validation(self.state.step, entry[0])
+        if self.processes.is_first:
+            with self.compute.autocast():
+                result = self.validator.run()
+                guarded = self.guards.compare(self.state.guard_base)
+            values = result.metrics | result.signs | {f"guard_{one.name}": one.loss for one in guarded}
+            log.event("validation", step=self.state.step, stage=plan.stage.config.name, **values)
+            log.event("samples", step=self.state.step, samples=result.samples)
+            log.show_validation(result.metrics.get("wer"))
+            self.health.after_validation(self.state.step, result.metrics | result.signs)
+            figures = [f"{METRICS[name].title} {value:.1%}" for name, value in result.metrics.items()]
+            log.say(f"Step {self.state.step}: validation {' · '.join([*figures, *map(str, guarded)])}")
+        broken: str | None = self.processes.from_first(broken_sentence(guarded, self.state.step, self.run))
+        if broken is None:
+            badness = self.processes.from_first(result.badness(self.config.validation.metric) if result else None)
+            self._note_badness(log, badness)
+            if self.on_validation:
+                self.on_validation(self.state.step, badness)
+        return broken
+
+    def _note_badness(self, log: RunLog, badness: float) -> None:
+        validation, best = self.config.validation, self.state.best
+        better = not best or badness < best[0][0] - validation.min_improvement
+        self.state.stale = 0 if better else self.state.stale + 1
+        self.state.best = sorted([*best, (badness, self.state.step)])[: validation.keep_best]
+        if validation.patience is not None and self.state.stale >= validation.patience:
+            self.state.ended_early = True
+            log.say(f"Ending at step {self.state.step}: {self.state.stale} validations without a better one.")
 
     def _save(self) -> None:
         """Checkpoint; then, when this step is the best yet, make it `best/`; then let old checkpoints go."""
+        if not self.processes.is_first:
+            return
         self.state.loss_scale = self.scaler.state_dict() or None
         tensors = optimizer_tensors(self.optimizer, self.parameters)
         if self.head is not None:
@@ -308,7 +358,7 @@ class Trainer:
         if not self.state.best:
             raise TrainingError(f"{self.run} ended without a validation; set validation.every_steps lower.")
         badness, step = self.state.best[0]
-        if not (self.run / "best").is_dir():
+        if not (self.run / "best").is_dir() and self.processes.is_first:
             replace_folder(checkpoint_path(self.run, step) / "model", self.run / "best")
         speed = self.state.audio_s / self.state.train_s
         name = self.config.validation.metric
@@ -316,35 +366,7 @@ class Trainer:
         log.say(f"Done: best {METRICS[name].title} {metric:.1%} at step {step}; {speed:.0f} audio-s/s.")
         log.say(f"The model is in {self.run / 'best'}.")
         log.event("end", step=self.state.step, best_metric=metric, best_step=step, train_s=self.state.train_s)
+        if self.config.push_to and self.processes.is_first:
+            log.say(push(self.run, self.config, f"{METRICS[name].title} {metric:.1%} in validation at step {step}"))
+        self.processes.close()
         return TrainSummary(self.run, self.state.step, metric, step, self.state.train_s, self.state.audio_s)
-
-
-class _Built:
-    """The micro-batches of a run as a torch data set whose keys are (plan, number)."""
-
-    def __init__(self, curriculum: Curriculum) -> None:
-        self._curriculum = curriculum
-
-    def __getitem__(self, job: tuple[StepPlan, int]) -> Batch:
-        return self._curriculum.build(*job)
-
-
-def _build_model(config: TrainConfig, compute: Compute) -> tuple[Whisper, torch.nn.Module]:
-    """Load the base and put the adapter on; frozen weights are held in the compute format, trained ones in float32."""
-    torch.manual_seed(config.seed)
-    frozen = config.adapter != "none"
-    whisper = load_whisper(
-        config.model_name,
-        random_weights=config.init == "random",
-        quantize_4bit=config.use_4bit,
-        dtype=compute.dtype if frozen else torch.float32,
-    )
-    if not config.use_4bit:
-        whisper.network.to(compute.device)
-    # Fused attention is made for GPUs; on a CPU its backward pass costs more than it saves (benchmarks/windows_cpu.py).
-    whisper.network.set_attn_implementation("eager" if compute.device.type == "cpu" else "sdpa")
-    if config.gradient_checkpointing == "on":
-        whisper.network.gradient_checkpointing_enable({"use_reentrant": False})
-    whisper = prepare_labelling(whisper, config)
-    model = add_lora(whisper, config) if frozen else whisper.network
-    return whisper, model

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rojak.config.schema import OptimizerConfig
-from rojak.errors import CheckpointError
+from rojak.errors import CheckpointError, MissingExtraError
 
 NamedParameters = dict[str, nn.Parameter]
 
@@ -20,12 +20,27 @@ def trainable_parameters(model: nn.Module) -> NamedParameters:
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def build_optimizer(parameters: NamedParameters, config: OptimizerConfig) -> torch.optim.AdamW:
-    """Build AdamW (Loshchilov & Hutter, 2019); biases and norms are not decayed."""
+def build_optimizer(parameters: NamedParameters, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Build AdamW (Loshchilov & Hutter, 2019), in 8 bits if asked for (Dettmers et al., 2022); only matrices decay.
+
+    Raises:
+        MissingExtraError: 8 bits without bitsandbytes.
+    """
     decayed = [p for p in parameters.values() if p.ndim >= 2]
     others = [p for p in parameters.values() if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW([g for g in groups if g["params"]], betas=config.betas, eps=config.eps, fused=True)
+    groups = [group for group in groups if group["params"]]
+    if config.name == "adamw_8bit":
+        try:
+            from bitsandbytes.optim import AdamW8bit
+        except ImportError:
+            raise MissingExtraError(
+                "optimizer.name: adamw_8bit needs bitsandbytes; install it with: pip install 'rojak[gpu]', "
+                "or use adamw."
+            ) from None
+        eight: torch.optim.Optimizer = AdamW8bit(groups, betas=config.betas, eps=config.eps)
+        return eight
+    return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps, fused=True)
 
 
 def schedule(step: int, total_steps: int, config: OptimizerConfig) -> float:
@@ -51,9 +66,10 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: NamedParameters) -> dict[str, torch.Tensor]:
-    """Give the optimiser's state as tensors named `<parameter>.<state>`."""
+    """Give the optimiser's state as tensors named `<parameter>.<state>`; plain numbers become tensors."""
     return {
-        f"{name}.{key}": value.detach().cpu().contiguous()
+        # Cloned, since 8-bit states share their code tables and safetensors stores no tensor twice.
+        f"{name}.{key}": torch.as_tensor(value).detach().cpu().contiguous().clone()
         for name, parameter in parameters.items()
         for key, value in optimizer.state.get(parameter, {}).items()
     }
@@ -72,5 +88,8 @@ def restore_optimizer(
         if name not in parameters:
             raise CheckpointError(f"The optimiser state names {name}, which this model does not train.")
         parameter = parameters[name]
+        if value.dtype == torch.int64:  # bitsandbytes counts steps in a plain number
+            optimizer.state[parameter][key] = int(value)
+            continue
         # A copy, since the optimiser changes its state in place. The fused step wants its count on the device too.
         optimizer.state[parameter][key] = value.to(parameter.device, copy=True)

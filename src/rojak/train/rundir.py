@@ -14,7 +14,7 @@ from rojak.errors import ConfigError
 from rojak.runs import write_bytes
 
 CONFIG_FILE = "config.yaml"
-HARMLESS = {"output_dir", "loader_workers", "log_every_steps", "tensorboard"}
+HARMLESS = {"output_dir", "loader_workers", "log_every_steps", "tensorboard", "wandb", "push_to"}
 """Settings that a continued run may change: they do not touch the result."""
 
 

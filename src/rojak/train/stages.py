@@ -5,11 +5,12 @@ Takes the configuration and the training data; gives, for any step of the run, t
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
-from rojak.config.schema import StageConfig, TrainConfig
+from rojak.config.schema import StageConfig, TrainConfig, WindowsConfig
 from rojak.data.dataset import Dataset, prompt_language
 from rojak.data.mixture import Mixture, select_recorded, selectable_fields
 from rojak.data.splice import Splice, plan_splices
@@ -37,6 +38,9 @@ class Stage:
     steps_per_epoch: int
     num_steps: int
     learning_rate: float
+    schedule_start: int = 0
+    """Step of the run at which the learning-rate schedule began that holds here."""
+    schedule_steps: int = 0
 
     def describe(self) -> str:
         """Say in a sentence what an epoch of the stage is made of."""
@@ -62,14 +66,14 @@ class Curriculum:
         self._config = config
         self._data = data
         self._spliced = _splice(config, data)
-        self._builder = BatchBuilder(data, tokens, config.mixed_language_token, config.seed)
+        self._builder = BatchBuilder(data, tokens, config)
         self._num_tokens = [
             len(label(tokens, utterance, prompt_language(utterance, config.mixed_language_token)).ids)
             for utterance in data.utterances
         ]
-        self.clips_per_step = config.batch_size * config.gradient_accumulation_steps * num_processes
-        self.max_batch_s = config.windows.max_batch_seconds or config.batch_size * WINDOW_SECONDS
-        self.stages = [self._stage(index, stage) for index, stage in enumerate(config.stages)]
+        self._num_processes = num_processes
+        self.clips_per_step = config.batch_size * config.gradient_accumulation_steps
+        self.stages = _with_schedules([self._stage(index, stage) for index, stage in enumerate(config.stages)])
         self.total_steps = sum(stage.num_steps for stage in self.stages)
 
     def _stage(self, index: int, config: StageConfig) -> Stage:
@@ -96,7 +100,9 @@ class Curriculum:
     def _plan(self, stage: Stage, step: int, epoch: int, indices: list[int]) -> StepPlan:
         rng = np.random.default_rng((self._config.seed, stage.index, step, 2))
         clips = [self._clip(index, stage, epoch) for index in indices]
-        micro_batches = plan_step(clips, self._config.windows, self.max_batch_s, MAX_TARGET_TOKENS - PROMPT_TOKENS, rng)
+        windows = stage.config.windows or self._config.windows
+        max_batch_s, max_tokens = longest_batch_s(windows, self._config.batch_size), MAX_TARGET_TOKENS - PROMPT_TOKENS
+        micro_batches = plan_step(clips, windows, max_batch_s, max_tokens, rng, self._num_processes)
         return StepPlan(stage, step, epoch, micro_batches)
 
     def _clip(self, index: int, stage: Stage, epoch: int) -> Clip:
@@ -113,6 +119,23 @@ class Curriculum:
         """Build the tensors of one micro-batch of a plan."""
         epoch = self._global_epoch(plan.stage, plan.epoch)
         return self._builder.build(plan.micro_batches[number], plan.stage.config.augment, epoch)
+
+
+def longest_batch_s(windows: WindowsConfig, batch_size: int) -> float:
+    """Give the limit on the padded audio seconds of a micro-batch."""
+    return windows.max_batch_seconds or batch_size * WINDOW_SECONDS
+
+
+def _with_schedules(stages: list[Stage]) -> list[Stage]:
+    """Let a learning-rate schedule run from each fresh start to the next, or over the whole run."""
+    starts = [0] + [i for i, stage in enumerate(stages) if i and stage.config.fresh_optimizer] + [len(stages)]
+    scheduled: list[Stage] = []
+    first_step = 0
+    for begin, end in pairwise(starts):
+        steps = sum(stage.num_steps for stage in stages[begin:end])
+        scheduled += [replace(one, schedule_start=first_step, schedule_steps=steps) for one in stages[begin:end]]
+        first_step += steps
+    return scheduled
 
 
 def _splice(config: TrainConfig, data: Dataset) -> dict[int, dict[int, range]]:

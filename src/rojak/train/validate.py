@@ -51,8 +51,10 @@ class Validator:
         self._indices: list[int] = sorted(chosen.tolist())
         self._whisper = whisper
         self._metric = config.validation.metric
-        context: Context = config.validation.context or ("full" if config.windows.mode in ("pad", "pack") else "trim")
-        self._options = DecodeOptions(context=context, max_new_tokens=config.validation.max_new_tokens)
+        self.context: Context = config.validation.context or (
+            "full" if config.windows.mode in ("pad", "pack") else "trim"
+        )
+        self._options = DecodeOptions(context=self.context, max_new_tokens=config.validation.max_new_tokens)
 
     def run(self) -> ValidationResult:
         """Decode and score; the model must be in evaluation mode."""

@@ -128,6 +128,7 @@ def test_the_page_and_the_document(corpus: Path, tmp_path: Path) -> None:
     page = path.read_text(encoding="utf-8")
     assert path == data / "inspect.html"
     assert "6 clips" in page and "<script" not in page
+    assert '<span class="ms" lang="ms">makan</span>' in page.partition("Suspicious clips</h2>")[0]
     assert page.count("<audio") == 3  # c0, and c6 and c7 from the corpus; c8 has no sound
     assert page.index("only_markers") < page.index("Suspicious clips</h2>") < page.index("Hours</h2>")
     assert "http" not in re.sub(r"http-equiv", "", page)

@@ -16,13 +16,14 @@ from rojak.evaluate.compare import Difference
 from rojak.evaluate.metrics import METRICS
 from rojak.evaluate.prediction import Prediction
 from rojak.evaluate.report import browser, sound, write_markdown_report, write_report
-from rojak.evaluate.report.breakdown import slices_section
+from rojak.evaluate.report.breakdown import languages_section, slices_section
 from rojak.evaluate.report.figures import difference, value_with_interval
 from rojak.evaluate.report.html import Html, element, join
 from rojak.evaluate.report.summary import describe, targets_section, verdict
 from rojak.evaluate.results import Scores, Value
 from rojak.evaluate.score import ScoreOptions, score_predictions
 from rojak.evaluate.show import slice_table
+from rojak.evaluate.tables import TaggerAgreement, reliability
 
 EVIL = "</script><img src=x onerror=\"alert(1)\"> & '$title'"
 SETTINGS: dict[str, Any] = {
@@ -208,8 +209,8 @@ def test_a_switch_score_where_nobody_switched_is_not_measured(tmp_path: Path) ->
     assert malay.metrics["switch_precision"].value == 0
     assert malay.counts["switches_heard"] == 1
     shown = str(slices_section([scores]))
-    cells = re.findall(r"<td>([^<]*)</td>", shown[shown.index(">Malay<") :])
-    assert cells[:6].count("not\u00a0measured") == 2  # Switch F1 and particle recall.
+    malay_row = shown[shown.index(">Malay<") :].split("</tr>", maxsplit=1)[0]
+    assert malay_row.count('<td class="none">not measured</td>') == 2  # Switch F1 and particle recall.
     write_markdown_report(tmp_path / "report.md", [scores], title="t", date="d")
     line = next(line for line in (tmp_path / "report.md").read_text().splitlines() if line.startswith("| ms |"))
     assert line.count("not measured") == 2
@@ -358,3 +359,13 @@ def test_markdown_holds_the_main_tables(tmp_path: Path) -> None:
     for block in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1, block
+
+
+def test_the_tagger_is_drawn_by_how_sure_it_is() -> None:
+    agreement = TaggerAgreement(4, 0.75, {"ms": {"ms": 3, "en": 1}}, reliability([(0.55, False), (0.99, True)]))
+    scores = score([row("a", "saya makan", "saya makan")])
+    shown = str(languages_section([replace(scores, tagger=agreement)]))
+    assert "Words tagged right" in shown
+    assert "tagger, 99" in shown
+    one = replace(agreement, reliability=agreement.reliability[:1])
+    assert "Words tagged right" not in str(languages_section([replace(scores, tagger=one)]))

@@ -86,3 +86,13 @@ def test_summary() -> None:
     assert found["rtf_p50"] == 25.0
     assert found["rtf_p95"] == 47.5
     assert tables.summarize(SCORES, {}) == dict.fromkeys(found)
+
+
+def test_reliability_sets_being_right_against_being_sure() -> None:
+    judged = [(0.55, False), (0.6, True), (0.97, True), (0.99, True), (0.99, False), (1.0, True)]
+    found = tables.reliability(judged)
+    assert [one.words for one in found] == [2, 4]
+    assert [one.accuracy for one in found] == [0.5, 0.75]
+    assert found[0].confidence == pytest.approx(0.575)
+    assert found[1].confidence == pytest.approx(0.9875)
+    assert tables.reliability([]) == ()

@@ -15,6 +15,8 @@ from rojak.evaluate.report.breakdown import LANGUAGE_TITLES
 from rojak.evaluate.report.figures import row, table
 from rojak.evaluate.report.html import Child, Html, document, element, escape, join, section_bodies, section_links
 from rojak.evaluate.report.sound import encode_mp3
+from rojak.records import Word
+from rojak.text.language import tag_words
 
 MAX_REFUSED = 60
 MAX_SUSPICIOUS = 60
@@ -88,13 +90,15 @@ def _refused_section(survey: Survey, refused: Sequence[RefusedClip]) -> Html:
     counts = survey.stats.get("refused", {})
     rows = [row(reason, f"{count:,}", _left(REASONS.get(reason, ""))) for reason, count in counts.items()]
     parts: list[Child] = [table(["Reason", "Clips", ""], rows, caption="Refused, by reason", show_caption=False)]
+    if any(clip.text for clip in refused):
+        parts.append(_key())
     players = _Players()
     for clip in refused:
         reason = element("span", clip.refusal.reason, class_="flag")
         sound = players.of(clip.read_audio) if clip.item else None
-        parts.append(
-            _entry(clip.refusal.audio_id, [reason], [clip.refusal.detail], coloured(_short(clip.text), None), sound)
-        )
+        text = _short(clip.text)
+        words = [Word(word=tagged.word, language=tagged.language) for tagged in tag_words(text)]
+        parts.append(_entry(clip.refusal.audio_id, [reason], [clip.refusal.detail], coloured(text, words), sound))
     parts.append(_left_out(len(survey.refusals) - len(refused), "quarantine.jsonl"))
     if refused and all(clip.item is None for clip in refused):
         hint = "To read and hear them here, name the corpus: rojak inspect DATA --source CORPUS."

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from rojak.evaluate.metrics import METRICS
 from rojak.evaluate.report.charts import Axis, Line, Point, legend, panel, strip, strip_scale
-from rojak.evaluate.report.figures import bar, heat, jump, number, row, said, table, value_with_interval
+from rojak.evaluate.report.figures import bar, heat, jump, number, row, said, table, value_alone, value_with_interval
 from rojak.evaluate.report.html import Child, Html, element, join
 from rojak.evaluate.results import Cell, Scores
 from rojak.evaluate.show import SLICE_COLUMNS
 from rojak.evaluate.slices import FEW_UTTERANCES
-from rojak.evaluate.tables import NOTHING, OTHER_WORD, Confusion, Detection
+from rojak.evaluate.tables import NOTHING, OTHER_WORD, Confusion, Detection, TaggerAgreement
 from rojak.records import LANGUAGES
 
 MAX_PARTS = 40
@@ -103,7 +103,7 @@ def _part(name: str, part: str, systems: Sequence[Scores], high: float) -> Html:
         value_with_interval(cell.metrics["wer"]),
         element("td", strip(values, high), class_="drawn"),
         *(number(found.metrics["wer"].value if found else None) for found in others),
-        *(number(cell.metrics[name].value, METRICS[name].unit) for name in SLICE_COLUMNS if name != "wer"),
+        *(value_alone(cell.metrics[metric], METRICS[metric].unit) for metric in SLICE_COLUMNS if metric != "wer"),
         class_="few" if cell.few else None,
     )
 
@@ -226,7 +226,20 @@ def _tagger(scores: Scores) -> Html | None:
     )
     order = [*LANGUAGES, "particle", "other"]
     matrix = _matrix("Language given (row) and tagged (column), % of the row", agreement.confusion, order)
-    return element("details", element("summary", text), element("div", matrix, class_="tables"))
+    return element(
+        "details", element("summary", text), element("div", matrix, _reliability(agreement), class_="tables")
+    )
+
+
+def _reliability(agreement: TaggerAgreement) -> Html | None:
+    """Draw how often the tagger is right against how sure it is; on the faint line it is as often right as sure."""
+    points = [Point(one.confidence, one.accuracy) for one in agreement.reliability]
+    if len(points) < 2:
+        return None
+    low = min(0.5, *(min(point.x, point.y) for point in points))
+    ideal = Line("as often right as sure", [Point(low, low), Point(1, 1)], style=4, marked=False, faint=True)
+    axes = Axis(low, 1, _whole_percent, "how sure the tagger is"), Axis(low, 1, _whole_percent)
+    return panel("Words tagged right, by the tagger's confidence", [ideal, Line("tagger", points)], *axes)
 
 
 def _matrix(caption: str, confusion: Confusion, order: Sequence[str]) -> Html:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from rapidfuzz.distance import Levenshtein
 from rojak import __version__
 from rojak.errors import InputError, RojakError
 from rojak.export.bench.clips import BenchClip, make_clips
-from rojak.export.bench.systems import PEERS_OF_KIND, SYSTEMS
-from rojak.export.bench.worker import Job, Timing, WorkerResult, read_result
+from rojak.export.bench.systems import MODULES, PEERS_OF_KIND, SYSTEMS, Job
+from rojak.export.bench.worker import Timing, WorkerResult, read_result
 from rojak.export.folder import EXPORT_FILE, read_export
 from rojak.model.names import model_path
 from rojak.runs import explain_os_error, write_json
@@ -46,6 +47,7 @@ class BenchOptions:
         peers: Names of `SYSTEMS`; None takes those that run the model's kind.
         data_dir: Prepared data to cut clips from; None makes synthetic speech.
         seed: Of the clips.
+        max_new_tokens: Longest transcript of a window, in every program.
     """
 
     lengths_s: tuple[float, ...] = (1.0, 4.0, 10.0, 30.0, 600.0)
@@ -57,6 +59,7 @@ class BenchOptions:
     peers: tuple[str, ...] | None = None
     data_dir: Path | None = None
     seed: int = 7
+    max_new_tokens: int = 224
 
 
 @dataclass(frozen=True)
@@ -147,11 +150,22 @@ def bench(
             peers = PEERS_OF_KIND.get(kind, ())
             systems = ["rojak", *(peer for peer in peers if options.peers is None or peer in options.peers)]
             for system in systems:
+                if system in MODULES and find_spec(MODULES[system]) is None:
+                    left_out[f"{system} on {model}"] = f"{system} is not installed."
+                    continue
                 path = _path_for(system, model, folder)
                 for num in threads:
                     say(f"{system} on {model}, {num} threads")
-                    lengths_s, batches = options.lengths_s, options.batches
-                    job = Job(system, path, options.language, num, options.context, lengths_s, batches)
+                    job = Job(
+                        system,
+                        path,
+                        options.language,
+                        num,
+                        options.context,
+                        options.lengths_s,
+                        options.batches,
+                        options.max_new_tokens,
+                    )
                     result = _run(job, folder)
                     if result.refused:
                         left_out[f"{system} on {model}"] = result.refused

@@ -1,45 +1,71 @@
 """The programs that a benchmark runs: ours and its peers, each as a function from clips to texts.
 
-All decode greedily at temperature 0, without timestamps and without the text before, in one given language, at most
-`MAX_NEW_TOKENS` a window. What differs is how each runs the same weights.
+All decode greedily at temperature 0, without timestamps and without the text before, in one given language, and with
+one limit on the tokens of a window. What differs is how each runs the same weights.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rojak.audio import SAMPLE_RATE, Samples
-from rojak.errors import InputError, MissingExtraError
+from rojak.errors import InputError
 
-MAX_NEW_TOKENS = 224
 WINDOW_S = 30.0
 OPENAI_VOCABULARIES = (51864, 51865, 51866)
 """openai-whisper has its tokens built in; a model with others cannot be run by it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process measures.
+
+    Attributes:
+        system: A name of `SYSTEMS`.
+        model: Folder that the program opens.
+        language: Prompted for every clip.
+        num_threads: Of the computation.
+        context: `full`, `trim` or None for what suits the model.
+        lengths_s: Sets of clips, by wanted length.
+        batches: Windows decoded together; 1 measures latency.
+        max_new_tokens: Longest transcript of a window.
+    """
+
+    system: str
+    model: str
+    language: str
+    num_threads: int
+    context: str | None
+    lengths_s: tuple[float, ...]
+    batches: tuple[int, ...]
+    max_new_tokens: int = 224
+
 
 Hear = Callable[[Sequence[Samples], int], list[str]]
 """Takes clips of any length and how many windows to decode together; gives a text for each clip."""
 
 
-def open_rojak(model: str, language: str, num_threads: int, context: str | None) -> Hear:
+def open_rojak(job: Job) -> Hear:
     """Ours: whatever `open_model` opens, cut by `listen` where a clip is longer than a window."""
     from rojak.evaluate.decode import Context
     from rojak.export.runtime import open_model
     from rojak.export.transcribe.listen import TRIM_WINDOW_S, ListenOptions, listen
     from rojak.export.transcribe.sound import Recording
 
-    del num_threads  # the worker has told torch, which CTranslate2 and onnxruntime are told by in turn
-    runtime = open_model(model)
-    chosen: Context = "trim" if context == "trim" or (context is None and runtime.trim_safe) else "full"
+    runtime = open_model(job.model)
+    chosen: Context = "trim" if job.context == "trim" or (job.context is None and runtime.trim_safe) else "full"
 
     def hear(clips: Sequence[Samples], batch: int) -> list[str]:
         longest_s = TRIM_WINDOW_S if chosen == "trim" else WINDOW_S
         has_long = any(len(samples) > WINDOW_S * SAMPLE_RATE for samples in clips)
         options = ListenOptions(
-            language=language,
+            language=job.language,
             context=chosen,
             vad=has_long,
             max_window_s=longest_s if has_long else WINDOW_S,
             batch_seconds=batch * longest_s,
+            max_new_tokens=job.max_new_tokens,
         )
         recordings = [Recording(Path(str(number)), str(number)) for number in range(len(clips))]
         results = listen(recordings, runtime, options, read=lambda path: clips[int(path.name)])
@@ -49,22 +75,19 @@ def open_rojak(model: str, language: str, num_threads: int, context: str | None)
     return hear
 
 
-def open_faster_whisper(model: str, language: str, num_threads: int, context: str | None) -> Hear:
+def open_faster_whisper(job: Job) -> Hear:
     """faster-whisper on a `ct2` export: one clip after the other, its batched pipeline for long ones."""
-    del context
-    try:
-        from faster_whisper import BatchedInferencePipeline, WhisperModel
-    except ImportError:
-        raise MissingExtraError("faster-whisper is not installed.") from None
-    loaded = WhisperModel(model, cpu_threads=num_threads, local_files_only=True)
+    from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+    loaded = WhisperModel(job.model, cpu_threads=job.num_threads, local_files_only=True)
     batched = BatchedInferencePipeline(loaded)
     how: dict[str, Any] = {
-        "language": language,
+        "language": job.language,
         "beam_size": 1,
         "temperature": 0.0,
         "without_timestamps": True,
         "condition_on_previous_text": False,
-        "max_new_tokens": MAX_NEW_TOKENS,
+        "max_new_tokens": job.max_new_tokens,
         "no_speech_threshold": None,
     }
 
@@ -81,18 +104,22 @@ def open_faster_whisper(model: str, language: str, num_threads: int, context: st
     return hear
 
 
-def open_transformers(model: str, language: str, num_threads: int, context: str | None) -> Hear:
+def open_transformers(job: Job) -> Hear:
     """The transformers pipeline on a plain model folder, in chunks of 30 s for long clips."""
-    del num_threads, context
     import torch
     from transformers import pipeline
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     pipe: Any = pipeline(
-        "automatic-speech-recognition", model=model, device=0 if torch.cuda.is_available() else -1, dtype=torch.float32
+        "automatic-speech-recognition",
+        model=job.model,
+        device=0 if torch.cuda.is_available() else -1,
+        dtype=torch.float32,
     )
-    how = {"language": language, "task": "transcribe", "num_beams": 1, "max_new_tokens": MAX_NEW_TOKENS}
+    if pipe.tokenizer.pad_token_id is None:
+        pipe.tokenizer.pad_token_id = pipe.model.config.eos_token_id
+    how = {"language": job.language, "task": "transcribe", "num_beams": 1, "max_new_tokens": job.max_new_tokens}
 
     def hear(clips: Sequence[Samples], batch: int) -> list[str]:
         has_long = any(len(samples) > WINDOW_S * SAMPLE_RATE for samples in clips)
@@ -103,17 +130,14 @@ def open_transformers(model: str, language: str, num_threads: int, context: str 
     return hear
 
 
-def open_openai_whisper(model: str, language: str, num_threads: int, context: str | None) -> Hear:
+def open_openai_whisper(job: Job) -> Hear:
     """openai-whisper on the same weights, renamed to its own names."""
-    del num_threads, context
-    try:
-        import whisper as openai
-    except ImportError:
-        raise MissingExtraError("openai-whisper is not installed.") from None
+    import whisper as openai
+
     from rojak.export.bench.openai import convert_weights
     from rojak.model.whisper import load_whisper
 
-    loaded = load_whisper(model)
+    loaded = load_whisper(job.model)
     config: Any = loaded.network.config
     if config.vocab_size not in OPENAI_VOCABULARIES:
         raise InputError("openai-whisper has OpenAI's vocabulary built in, and this model has another.")
@@ -133,12 +157,12 @@ def open_openai_whisper(model: str, language: str, num_threads: int, context: st
     network.load_state_dict(convert_weights(loaded.network.state_dict()), strict=False)
     network.eval()
     how: dict[str, Any] = {
-        "language": language,
+        "language": job.language,
         "temperature": 0.0,
         "without_timestamps": True,
         "condition_on_previous_text": False,
         "fp16": False,
-        "sample_len": MAX_NEW_TOKENS,
+        "sample_len": job.max_new_tokens,
         "no_speech_threshold": None,
     }
 
@@ -149,12 +173,14 @@ def open_openai_whisper(model: str, language: str, num_threads: int, context: st
     return hear
 
 
-SYSTEMS: dict[str, Callable[[str, str, int, str | None], Hear]] = {
+SYSTEMS: dict[str, Callable[[Job], Hear]] = {
     "rojak": open_rojak,
     "faster-whisper": open_faster_whisper,
     "transformers": open_transformers,
     "openai-whisper": open_openai_whisper,
 }
+MODULES = {"faster-whisper": "faster_whisper", "transformers": "transformers", "openai-whisper": "whisper"}
+"""What a peer must find installed."""
 PEERS_OF_KIND: dict[str, tuple[str, ...]] = {
     "ct2": ("faster-whisper",),
     "transformers": ("transformers", "openai-whisper"),

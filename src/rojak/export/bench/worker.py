@@ -17,29 +17,7 @@ import numpy as np
 
 from rojak.audio import SAMPLE_RATE, Samples
 from rojak.errors import RojakError
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one process measures.
-
-    Attributes:
-        system: A name of `SYSTEMS`.
-        model: Folder that the program opens.
-        language: Prompted for every clip.
-        num_threads: Of the computation.
-        context: `full`, `trim` or None for what suits the model.
-        lengths_s: Sets of clips, by wanted length.
-        batches: Windows decoded together; 1 measures latency.
-    """
-
-    system: str
-    model: str
-    language: str
-    num_threads: int
-    context: str | None
-    lengths_s: tuple[float, ...]
-    batches: tuple[int, ...]
+from rojak.export.bench.systems import SYSTEMS, Job
 
 
 @dataclass(frozen=True)
@@ -69,12 +47,10 @@ def run_job(job: Job, sets: dict[float, list[Samples]]) -> WorkerResult:
     """Load the model, hear a clip to warm up, and time every set at every batch size."""
     import torch
 
-    from rojak.export.bench.systems import SYSTEMS
-
     torch.set_num_threads(job.num_threads)
     started = time.perf_counter()
     try:
-        hear = SYSTEMS[job.system](job.model, job.language, job.num_threads, job.context)
+        hear = SYSTEMS[job.system](job)
     except RojakError as error:
         return WorkerResult((), refused=str(error))
     load_s = time.perf_counter() - started

@@ -18,7 +18,9 @@ from rojak.errors import InputError
 from rojak.evaluate.decode import ClipToDecode
 from rojak.export.runtime import Decoded, HeardWord, Languages, RuntimeOptions
 from rojak.features.mel import SAMPLES_PER_POSITION, WINDOW_SECONDS, LogMel
+from rojak.model.labelling import read_labelling
 from rojak.model.whisper import SpeechTokens
+from rojak.records import LANGUAGES
 from rojak.runs import read_json
 
 
@@ -29,12 +31,17 @@ class Batch:
     Attributes:
         mel: `(batch, mels, frames)` float32.
         languages: Codes; None where the language is to be detected.
-        durations_s: Of each clip, without padding.
+        samples: Each clip's own sound, without padding.
     """
 
     mel: torch.Tensor
     languages: list[str | None]
-    durations_s: list[float]
+    samples: list[Samples]
+
+    @property
+    def durations_s(self) -> list[float]:
+        """Seconds of each clip, without padding."""
+        return [len(samples) / SAMPLE_RATE for samples in self.samples]
 
 
 @dataclass(frozen=True)
@@ -44,14 +51,14 @@ class Front:
     Attributes:
         tokens: The vocabulary.
         log_mel: The front end, on the CPU.
-        suppress: Tokens that are never chosen.
-        suppress_first: Tokens that no text begins with.
+        forbidden: Tokens that are never chosen.
+        forbidden_first: Tokens that no text begins with.
     """
 
     tokens: SpeechTokens
     log_mel: LogMel
-    suppress: list[int]
-    suppress_first: list[int]
+    forbidden: list[int]
+    forbidden_first: list[int]
 
 
 def open_front(folder: Path) -> Front:
@@ -61,14 +68,23 @@ def open_front(folder: Path) -> Front:
         InputError: One of them is missing or malformed.
     """
     try:
-        tokens = SpeechTokens.of(WhisperTokenizer.from_pretrained(folder, local_files_only=True))
+        tokenizer = WhisperTokenizer.from_pretrained(folder, local_files_only=True)
+        tokens = SpeechTokens.of(tokenizer, read_labelling(folder))
         extractor = WhisperFeatureExtractor.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{folder} lacks a usable tokenizer or front end ({reason}); export again.") from error
     settings = read_json(folder / "generation_config.json")
-    suppress = settings.get("suppress_tokens") or [], settings.get("begin_suppress_tokens") or []
-    return Front(tokens, LogMel(extractor, torch.device("cpu")), *suppress)
+    forbidden = {*(settings.get("suppress_tokens") or []), *forbidden_controls(tokens, len(tokenizer))}
+    first = settings.get("begin_suppress_tokens") or []
+    return Front(tokens, LogMel(extractor, torch.device("cpu")), sorted(forbidden), first)
+
+
+def forbidden_controls(tokens: SpeechTokens, vocabulary_size: int) -> list[int]:
+    """Give the ids behind end-of-text that no transcript holds: all, but for the language tags of a model that tags."""
+    tags = tokens.labelling.language_tags != "none"
+    allowed = {tokens.languages[code] for code in LANGUAGES} if tags else set()
+    return [token for token in range(tokens.end + 1, vocabulary_size) if token not in allowed]
 
 
 @dataclass(frozen=True)
@@ -116,7 +132,7 @@ def transcribe_batches(
             batch = Batch(
                 log_mel(torch.from_numpy(_stack([audio[index] for index in chosen], length_s))),
                 [languages[index] for index in chosen],
-                [len(audio[index]) / SAMPLE_RATE for index in chosen],
+                [audio[index] for index in chosen],
             )
             heard = hear(batch, options)
             seconds = (time.perf_counter() - started) / len(chosen)

@@ -3,6 +3,7 @@
 Reads a folder of `rojak export --format ct2`.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ from rojak.errors import InputError, MissingExtraError
 from rojak.export.folder import ExportRecord
 from rojak.export.runtime import Decoded, Device, HeardWord, Kind, Languages, RuntimeOptions
 from rojak.export.runtimes.batches import Batch, Front, Heard, open_front, transcribe_batches
-from rojak.export.runtimes.words import MEDIAN_WIDTH, POSITION_S, heard_words
+from rojak.model.pieces import cut_into_words
+from rojak.model.whisper import SpeechTokens
+from rojak.model.word_times import POSITION_S
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,15 @@ class Ct2Runtime:
             beam_size=1,
             max_length=2 * options.max_new_tokens,  # the library takes half of it for the text
             return_scores=True,
-            suppress_tokens=[*self.front.suppress, *range(tokens.end + 1, len(tokens.tokenizer))],
+            suppress_tokens=self.front.forbidden,
         )
         texts = [[int(token) for token in result.sequences_ids[0]] for result in results]
-        # The library's score is the sum, the end-of-text's included, over the number of text tokens.
-        sums = [float(result.scores[0]) * max(1, len(text)) for result, text in zip(results, texts, strict=True)]
-        means = [total / (len(text) + 1) for total, text in zip(sums, texts, strict=True)]
+        # The library's score is the sum, with the end-of-text's where there is one, over the number of text tokens.
+        counts = [len(text) + (len(text) < options.max_new_tokens) for text in texts]
+        means = [
+            float(result.scores[0]) * max(1, len(text)) / count
+            for result, text, count in zip(results, texts, counts, strict=True)
+        ]
         words = self._words(encoded, texts, codes, batch) if options.word_times else [None] * len(texts)
         return [
             Heard(text, mean, code, word) for text, mean, code, word in zip(texts, means, codes, words, strict=True)
@@ -89,7 +95,6 @@ class Ct2Runtime:
                 tokens.prompt(code)[:-1],  # the library adds the no-timestamps token
                 [texts[row] for row in rows],
                 [max(2, round(batch.durations_s[row] / POSITION_S) * 2) for row in rows],
-                median_filter_width=MEDIAN_WIDTH,
             )
             for row, result in zip(rows, results, strict=True):
                 starts: dict[int, float] = {}
@@ -98,6 +103,25 @@ class Ct2Runtime:
                 times = [starts[token] for token in range(len(texts[row]) + 1)]
                 found[row] = heard_words(tokens, texts[row], times, result.text_token_probs)
         return [found[row] for row in range(len(texts))]
+
+
+def heard_words(
+    tokens: SpeechTokens, ids: Sequence[int], starts_s: Sequence[float], probabilities: Sequence[float]
+) -> tuple[HeardWord, ...]:
+    """Join tokens to words.
+
+    Args:
+        tokens: The vocabulary.
+        ids: Tokens of the text.
+        starts_s: When each token begins, and behind the last when it ends.
+        probabilities: Of each token.
+    """
+    words = []
+    for piece in cut_into_words(tokens, ids):
+        logs = [math.log(max(probabilities[place], 1e-30)) for place in piece.tokens]
+        start_s, end_s = starts_s[piece.tokens[0]], starts_s[piece.tokens[-1] + 1]
+        words.append(HeardWord(piece.word, start_s, end_s, math.exp(sum(logs) / len(logs))))
+    return tuple(words)
 
 
 def open_ct2(folder: Path, record: ExportRecord, device: Device) -> Ct2Runtime:

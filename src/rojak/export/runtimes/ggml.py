@@ -13,12 +13,12 @@ from typing import Any
 import torch
 
 from rojak.audio import Samples
-from rojak.errors import InputError, MissingExtraError
+from rojak.errors import MissingExtraError
 from rojak.evaluate.decode import ClipToDecode
-from rojak.export.folder import ExportRecord
+from rojak.export.folder import ExportRecord, read_export
 from rojak.export.runtime import Decoded, Kind, Languages, RuntimeOptions
 from rojak.export.runtimes.batches import Front, check_length, list_languages, open_front
-from rojak.export.runtimes.words import POSITION_S
+from rojak.model.word_times import POSITION_S
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def open_ggml(folder: Path, record: ExportRecord) -> GgmlRuntime:
     """Load a GGML export into whisper.cpp.
 
     Raises:
-        InputError: A file that whisper.cpp does not read.
+        InputError: A file was changed after the export.
         MissingExtraError: pywhispercpp is not installed.
     """
     try:
@@ -91,6 +91,7 @@ def open_ggml(folder: Path, record: ExportRecord) -> GgmlRuntime:
         raise MissingExtraError(
             f"{folder} needs pywhispercpp to run; install it with: pip install 'rojak[ggml]'."
         ) from None
+    read_export(folder, hashes=True)  # whisper.cpp ends the whole process on a damaged file
     front = open_front(folder)
     path = folder / f"ggml-{record.dtype}.bin"
     model = Model(
@@ -105,9 +106,7 @@ def open_ggml(folder: Path, record: ExportRecord) -> GgmlRuntime:
         temperature_inc=0.0,
         no_speech_thold=1.0,
         greedy={"best_of": 1},
-        suppress_blank=bool(front.suppress_first),
-        suppress_nst=bool(front.suppress),
+        suppress_blank=bool(front.forbidden_first),
+        suppress_nst=any(token < front.tokens.end for token in front.forbidden),
     )
-    if model._ctx is None:
-        raise InputError(f"{path} cannot be opened by whisper.cpp; export again.")
     return GgmlRuntime(str(folder), model, front, record.trim_safe)

@@ -76,10 +76,9 @@ class OnnxRuntime:
         past, step_input = self._empty_past(count), prompts
         for step in range(min(max_new_tokens, MAX_TARGET_TOKENS - prompts.shape[1])):
             logits, past = self._step(step_input, past, cross)
-            logits[:, tokens.end + 1 :] = -np.inf
-            logits[:, self.front.suppress] = -np.inf
+            logits[:, self.front.forbidden] = -np.inf
             if step == 0:
-                logits[:, self.front.suppress_first] = -np.inf
+                logits[:, self.front.forbidden_first] = -np.inf
             chosen = logits.argmax(axis=1)
             peak = logits.max(axis=1)
             logprobs = -np.log(np.exp(logits - peak[:, None]).sum(axis=1))

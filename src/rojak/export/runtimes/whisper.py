@@ -3,21 +3,22 @@
 Reads what `model.adapters.load_any` reads. The reference that every export is held against.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+from rojak import records
 from rojak.audio import Samples
 from rojak.errors import InputError
 from rojak.evaluate.decode import detect_languages, greedy_tokens
-from rojak.export.runtime import Decoded, Device, Kind, Languages, RuntimeOptions
-from rojak.export.runtimes.batches import Batch, Heard, transcribe_batches
-from rojak.export.runtimes.words import POSITION_S, decode_with_attention, heard_words, token_times
+from rojak.export.runtime import Decoded, Device, HeardWord, Kind, Languages, RuntimeOptions
+from rojak.export.runtimes.batches import Batch, Heard, forbidden_controls, transcribe_batches
 from rojak.features.mel import LogMel
 from rojak.model.adapters import load_any
+from rojak.model.restore import restore
 from rojak.model.whisper import Whisper, encode_audio
+from rojak.model.word_times import time_words
 
 
 @dataclass(frozen=True)
@@ -58,50 +59,47 @@ class WhisperRuntime:
         codes = [code or "en" for code in languages]
         prompts = torch.tensor([whisper.tokens.prompt(code) for code in codes], device=encoded.device)
         texts = greedy_tokens(whisper, encoded, prompts, options.max_new_tokens)
-        logprobs, attention = score_tokens(whisper, encoded, prompts, texts, looks=options.word_times)
-        heard = []
-        for row, (text, scores, code) in enumerate(zip(texts, logprobs, codes, strict=True)):
-            words = None
-            if attention is not None:
-                start = prompts.shape[1] - 1
-                looks = attention[row, :, start : start + len(text) + 1]
-                times = token_times(looks, round(batch.durations_s[row] / POSITION_S))
-                words = heard_words(whisper.tokens, text, times, [math.exp(score) for score in scores])
-            heard.append(Heard(text, sum(scores) / len(scores), code, words))
-        return heard
+        if whisper.restoration is not None and options.restore_particles:
+            texts = [list(ids) for ids, _ in restore(whisper, encoded, codes, texts, batch.samples)]
+        words: list[tuple[HeardWord, ...] | None] = [None] * len(texts)
+        if options.word_times:
+            timed = time_words(whisper, encoded, codes, texts, batch.durations_s)
+            words = [tuple(_heard_word(word) for word in row) for row in timed]
+        logprobs = mean_logprobs(whisper, encoded, prompts, texts, options.max_new_tokens)
+        return [Heard(*clip) for clip in zip(texts, logprobs, codes, words, strict=True)]
 
 
-def score_tokens(
-    whisper: Whisper,
-    encoded: torch.Tensor,
-    prompts: torch.Tensor,
-    texts: Sequence[Sequence[int]],
-    *,
-    looks: bool = False,
-) -> tuple[list[list[float]], torch.Tensor | None]:
-    """Give the log-probability of every token of each text and of the end-of-text behind it, in one decoder pass.
+def _heard_word(word: records.HeardWord) -> HeardWord:
+    assert word.start is not None
+    assert word.end is not None
+    assert word.confidence is not None
+    return HeardWord(word.word, word.start, word.end, word.confidence)
+
+
+def mean_logprobs(
+    whisper: Whisper, encoded: torch.Tensor, prompts: torch.Tensor, texts: Sequence[Sequence[int]], limit: int
+) -> list[float]:
+    """Give the mean log-probability of each text's tokens and of the end-of-text behind it, in one decoder pass.
 
     Args:
         whisper: Model.
         encoded: `(batch, positions, dim)`.
         prompts: `(batch, tokens)`.
         texts: Token ids of each clip.
-        looks: Also give the attention of `decode_with_attention`.
+        limit: A text of so many tokens was cut off and has no end-of-text.
     """
     end, width, start = whisper.tokens.end, max(len(text) for text in texts), prompts.shape[1]
     rows = [[*text, *[end] * (width - len(text))] for text in texts]
     padded = torch.tensor(rows, dtype=torch.long, device=prompts.device).reshape(len(texts), width)
-    inputs, attention = torch.cat([prompts, padded], dim=1), None
-    if looks:
-        hidden, attention = decode_with_attention(whisper, inputs, encoded)
-    else:
-        decoder = whisper.network.model.decoder
-        hidden = decoder(input_ids=inputs, encoder_hidden_states=encoded, use_cache=False).last_hidden_state
+    hidden = whisper.network.model.decoder(
+        input_ids=torch.cat([prompts, padded], dim=1), encoder_hidden_states=encoded, use_cache=False
+    ).last_hidden_state
     logits = whisper.network.proj_out(hidden[:, start - 1 :]).float()
-    logits[..., end + 1 :] = -torch.inf
+    logits[..., forbidden_controls(whisper.tokens, logits.shape[2])] = -torch.inf
     wanted = torch.cat([padded, padded.new_full((len(texts), 1), end)], dim=1)
     found = logits.log_softmax(dim=2).gather(2, wanted.unsqueeze(2)).squeeze(2).tolist()
-    return [row[: len(text) + 1] for row, text in zip(found, texts, strict=True)], attention
+    lengths = [len(text) + (len(text) < limit) for text in texts]
+    return [sum(row[:length]) / length for row, length in zip(found, lengths, strict=True)]
 
 
 def open_whisper(name: str, device: Device, *, trim_safe: bool = False) -> WhisperRuntime:

@@ -38,6 +38,7 @@ class ListenOptions:
         vad: Leave out what is no speech.
         batch_seconds: Audio seconds that are decoded together.
         word_times: Also find when each word is said, where the kind of model can.
+        max_new_tokens: Longest transcript of a window.
     """
 
     language: str | None = None
@@ -46,6 +47,7 @@ class ListenOptions:
     vad: bool = True
     batch_seconds: float = 240.0
     word_times: bool = False
+    max_new_tokens: int = 224
 
 
 @dataclass
@@ -89,7 +91,7 @@ def listen(
     options = options or ListenOptions()
     context: Context = options.context or ("trim" if runtime.trim_safe else "full")
     max_window_s = options.max_window_s or (TRIM_WINDOW_S if context == "trim" else MAX_WINDOW_S)
-    how = RuntimeOptions(context=context, batch_seconds=options.batch_seconds, word_times=options.word_times)
+    how = RuntimeOptions(context, options.max_new_tokens, options.batch_seconds, options.word_times)
     waiting: list[_Window] = []
 
     def hear_all() -> Iterator[tuple[Recording, Transcript]]:

@@ -1,0 +1,110 @@
+"""Kill a training run with SIGKILL at random moments, also while a checkpoint is written, until it has finished.
+
+    python benchmarks/kill_and_continue.py [--kills 20] [--seed 1]
+
+Makes a small corpus in a temporary folder, trains `rojak-micro` with a checkpoint after every step, and kills the same
+command again and again. In the end the weights, the optimiser and the losses must be those of a run left in peace.
+Exits with 1 when they are not.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+from rojak.data.prepare import prepare
+from rojak.data.synthesize import synthesize
+from rojak.runs import read_jsonl
+
+SETTINGS = {
+    "batch_size": 2,
+    "lora_r": 8,
+    "lora_dropout": 0.1,
+    "learning_rate": 1.0e-3,
+    "windows": {"mode": "trim"},
+    "validation": {"every_steps": 25, "max_utterances": 2, "max_new_tokens": 4},
+    "checkpoint_every_steps": 1,
+    "log_every_steps": 1,
+    "tensorboard": False,
+}
+STEPS_A_KILL = 3
+"""Steps that a part of the run may take before it is killed, at most; starting takes far longer than a step."""
+
+
+def main() -> None:
+    """Run in peace, then under fire, and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    rng = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        synthesize(work / "corpus", 0.03, 5, show_progress=False)
+        prepare(work / "corpus", work / "data", workers=0)
+        steps = arguments.kills * STEPS_A_KILL + 5
+        peace, fire = command(work, "peace", steps), command(work, "fire", steps)
+        subprocess.run(peace, check=True, stderr=subprocess.DEVNULL)
+        while_saving = 0
+        for number in range(arguments.kills):
+            reached, saving = kill_once(fire, work / "fire", rng)
+            while_saving += saving
+            print(f"kill {number + 1}: after step {reached}{', inside a checkpoint' if saving else ''}", flush=True)
+        subprocess.run(fire, check=True, stderr=subprocess.DEVNULL)
+        same = everything_is_equal(work / "peace", work / "fire")
+    verdict = "equal" if same else "NOT equal"
+    print(
+        f"{arguments.kills} kills ({while_saving} inside a checkpoint's writing); weights, optimiser, losses {verdict}."
+    )
+    sys.exit(0 if same else 1)
+
+
+def command(work: Path, name: str, steps: int) -> list[str]:
+    """Write the configuration of a run; give the command that starts or continues it."""
+    paths = {"dataset_path": str(work / "data"), "output_dir": str(work / name)}
+    path = work / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(SETTINGS | paths | {"stages": [{"name": "all", "max_steps": steps}]}))
+    return [sys.executable, "-m", "rojak.cli", "train", str(path)]
+
+
+def kill_once(start: list[str], run: Path, rng: random.Random) -> tuple[int, bool]:
+    """Start the run, let it take a step or more, and kill it; say how far it came and whether it was saving."""
+    before = last_step(run)
+    wanted, delay_s = before + rng.randint(1, STEPS_A_KILL - 1), rng.random() * 0.15
+    process = subprocess.Popen(start, stderr=subprocess.DEVNULL)
+    while process.poll() is None and last_step(run) < wanted:
+        time.sleep(0.005)
+    if rng.random() < 0.5:
+        while process.poll() is None and not list((run / "checkpoints").glob(".*.part")):
+            time.sleep(0.0005)
+    else:
+        time.sleep(delay_s)
+    process.kill()
+    process.wait()
+    return last_step(run), bool(list((run / "checkpoints").glob(".*.part")))
+
+
+def last_step(run: Path) -> int:
+    """Give the last step in a run's log."""
+    return max((row["step"] for row in read_jsonl(run / "log.jsonl") if row["event"] == "train"), default=0)
+
+
+def everything_is_equal(first: Path, second: Path) -> bool:
+    """Compare the newest checkpoints byte by byte, and the losses of all steps."""
+    newest = (first / "checkpoints" / "LATEST").read_text().strip()
+    files = ("model/adapter_model.safetensors", "optimizer.safetensors")
+    saved = [[(run / "checkpoints" / newest / name).read_bytes() for name in files] for run in (first, second)]
+    losses = [
+        [(row["step"], row["loss"]) for row in read_jsonl(run / "log.jsonl") if row["event"] == "train"]
+        for run in (first, second)
+    ]
+    return saved[0] == saved[1] and losses[0] == losses[1]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Batches on their way to a process: which are its own, who builds them, and what they hold.
+
+Reads prepared shards, in loader workers if there are any.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from torch.utils.data import DataLoader
+from transformers import WhisperConfig
+
+from rojak.features.mel import SAMPLES_PER_POSITION
+from rojak.features.windows import deal
+from rojak.train.batch import Batch
+from rojak.train.checkpoint import RunState
+from rojak.train.flops import step_flops
+from rojak.train.processes import Processes
+from rojak.train.stages import Curriculum, StepPlan
+
+
+def own_micro_batches(plan: StepPlan, processes: Processes) -> list[int]:
+    """Give the numbers of a step's micro-batches that this process computes."""
+    return deal(plan.micro_batches, processes.count)[processes.rank]
+
+
+def feed(curriculum: Curriculum, state: RunState, workers: int, processes: Processes) -> Iterator[Batch]:
+    """Build this process's batches in training order, ahead of need when there are loader workers."""
+    jobs = (
+        (plan, number)
+        for plan in curriculum.steps_from(state.stage_index, state.step_in_stage)
+        for number in own_micro_batches(plan, processes)
+    )
+    if workers == 0:
+        return (curriculum.build(plan, number) for plan, number in jobs)
+    return iter(
+        DataLoader(
+            _Built(curriculum),  # type: ignore[arg-type]
+            sampler=jobs,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=4,
+            multiprocessing_context="forkserver",
+            pin_memory=processes.device.type == "cuda",
+        )
+    )
+
+
+def total_sizes(batches: Sequence[Batch], shape: WhisperConfig, *, frozen: bool) -> tuple[float, ...]:
+    """Give what batches hold together: weight in the loss, label tokens, seconds of speech, seconds with padding, work.
+
+    Args:
+        batches: Perhaps none.
+        shape: Of the model.
+        frozen: Whether only an adapter is trained; see `step_flops`.
+    """
+    totals = [0.0] * 5
+    for batch in batches:
+        windows, tokens = batch.labels.shape
+        flops = step_flops(shape, windows, batch.waveforms.shape[1] // SAMPLES_PER_POSITION, tokens, frozen=frozen)
+        learnt = int((batch.weights > 0).sum())
+        sizes = (float(batch.weights.sum()), learnt, batch.speech_s, batch.padded_s, flops)
+        totals = [total + size for total, size in zip(totals, sizes, strict=True)]
+    return tuple(totals)
+
+
+class _Built:
+    """The micro-batches of a run as a torch data set whose keys are (plan, number)."""
+
+    def __init__(self, curriculum: Curriculum) -> None:
+        self._curriculum = curriculum
+
+    def __getitem__(self, job: tuple[StepPlan, int]) -> Batch:
+        return self._curriculum.build(*job)

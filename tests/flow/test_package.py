@@ -1,0 +1,162 @@
+"""`rojak bench` and `rojak package` on a tiny model; the package's own README lines run without Rojak."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rojak import cli
+from rojak.export.export import export_model
+from rojak.export.package.check import check_package
+
+QUICK = ("--max-clips", 3, "--max-new-tokens", 8)
+
+
+def rojak(*arguments: object) -> int:
+    """Run a command as `main` does; give its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["rojak", *map(str, arguments)])
+        try:
+            cli.main()
+        except SystemExit as exit_request:
+            return int(exit_request.code or 0)
+    return 0
+
+
+@pytest.fixture(scope="module")
+def run_dir(tiny_dir: Path, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run as training leaves it, with an evaluation."""
+    run = tmp_path_factory.mktemp("ship") / "run"
+    shutil.copytree(tiny_dir, run / "best")
+    (run / "config.yaml").write_text(yaml.safe_dump({"model_name": str(tiny_dir), "dataset_path": str(data_dir)}))
+    quick = ("--snr", "none", "--max-utterances", 3, "--max-new-tokens", 6, "--context", "trim", "--no-audio")
+    assert rojak("evaluate", run, data_dir, *quick) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def package_dir(run_dir: Path, data_dir: Path) -> Path:
+    folder = run_dir.parent / "package"
+    command = ("package", run_dir, folder, "--data", data_dir, "--exports", "ct2:float32", "--no-bench", *QUICK)
+    assert rojak(*command) == 0
+    return folder
+
+
+def test_a_package_holds_everything_and_says_what_is_wrong(
+    package_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {path.relative_to(package_dir).as_posix() for path in package_dir.rglob("*") if path.is_file()}
+    wanted = {
+        *("README.md", "LICENCES.md", "package.json", "SHA256SUMS", "run/config.yaml", "run/data.json"),
+        *("evaluation/metrics.json", "example/clip.wav", "example/clip.json"),
+        *("model/model.safetensors", "model/preprocessor_config.json", "model/export.json"),
+        *("ct2-float32/model.bin", "ct2-float32/tokenizer.json", "ct2-float32/export.json"),
+    }
+    assert wanted <= names
+    contents = json.loads((package_dir / "package.json").read_text())
+    card = (package_dir / "README.md").read_text()
+    warnings = contents["warnings"]
+    assert any(warning.startswith("Targets missed: WER") for warning in warnings)
+    assert any(warning.startswith("Licence unknown") for warning in warnings)
+    assert any(warning.startswith("Speed not measured") for warning in warnings)
+    assert all(f"> **Warning.** {warning}" in card for warning in warnings)
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["model-index"][0]["results"][0]["metrics"][0]["type"] == "wer"
+    data = json.loads((package_dir / "run" / "data.json").read_text())
+    assert all(len(entry["sha256"]) == 64 for entry in data["files"].values())
+    verdict = json.loads((package_dir / "ct2-float32" / "export.json").read_text())["verify"]
+    assert verdict["b"] == "ct2-float32"
+    with tarfile.open(package_dir.with_name("package.tar")) as tar:
+        assert {name.removeprefix("package/") for name in tar.getnames()} == names
+    assert rojak("package", "--check", package_dir) == 0
+    said = capsys.readouterr().out
+    assert "every file is there and unchanged" in said
+    assert "Targets missed" in said
+
+
+def test_the_readme_lines_run_without_rojak(package_dir: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (package_dir / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        code = f"import sys; sys.modules['rojak'] = None\n{block}"
+        environment = {"PATH": "/usr/bin", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=package_dir, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.endswith("\n")  # random weights may hear nothing
+
+
+@pytest.mark.parametrize(
+    ("harm", "wanted"),
+    [
+        (lambda d: (d / "model" / "model.safetensors").unlink(), "lacks model/model.safetensors"),
+        (lambda d: (d / "README.md").write_text("all is well"), "README.md was changed"),
+        (lambda d: (d / "virus.exe").touch(), "holds virus.exe"),
+        (lambda d: (d / "SHA256SUMS").unlink(), "no SHA256SUMS"),
+        (lambda d: (d / "SHA256SUMS").write_text(f"{'0' * 64}  ../../etc/passwd\n"), "line 1 is not a checksum"),
+    ],
+)
+def test_a_harmed_package_is_told(
+    harm: object, wanted: str, package_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(package_dir, copy)
+    assert check_package(copy)
+    harm(copy)  # type: ignore[operator]
+    assert rojak("package", "--check", copy) == 1
+    said = capsys.readouterr().err
+    assert wanted in said
+    assert said[said.index("Error:") :].strip().count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("--exports", "gguf"), "allowed are ct2:"),
+        (("--exports", "ct2:int4"), "allowed are ct2:"),
+        (("--check", "nowhere"), "does not exist"),
+    ],
+)
+def test_mistakes_get_one_sentence(
+    arguments: tuple[str, ...], wanted: str, run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rojak("package", run_dir, tmp_path / "out", *arguments) == 1
+    assert wanted in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_bench_puts_peers_beside_ours(
+    tiny_dir: Path, data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_model(str(tiny_dir), tmp_path / "ct2", "ct2", "float32")
+    out = tmp_path / "bench"
+    size = ("--lengths", "1,4,31", "--clips", 2, "--batch", "1,2", "--threads", 1)
+    assert rojak("bench", tmp_path / "ct2", tiny_dir, "--data", data_dir, *size, "--out", out, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads((out / "bench.json").read_text())
+    rows = document["rows"]
+    systems = {(row["system"], row["kind"]) for row in rows}
+    ours, peers = (
+        {("rojak", "ct2"), ("rojak", "transformers")},
+        {("faster-whisper", "ct2"), ("transformers", "transformers")},
+    )
+    assert systems == ours | peers
+    assert list(document["left_out"]) == [f"openai-whisper on {tiny_dir}"]
+    for row in rows:
+        assert row["rtf"] == pytest.approx(1 / row["audio_per_s"], rel=1e-3)
+        assert row["latency_p50_s"] <= row["latency_p95_s"]
+        assert row["peak_mib"] > 50
+        assert (row["wer"] is None) == (row["length_s"] == 1.0)
+    lengths = {(row["length_s"], row["batch"]) for row in rows if row["system"] == "rojak"}
+    assert lengths == {(1.0, 1), (1.0, 2), (4.0, 1), (4.0, 2), (31.0, 1), (31.0, 2)}
+    assert (out / "bench.png").read_bytes().startswith(b"\x89PNG")
+    assert "| rojak ct2 float32 | 4 s |" in (out / "bench.md").read_text()
+    assert rojak("bench", tmp_path / "ct2", "--peers", "kaldi") == 1
+    assert rojak("bench", tmp_path / "ct2", "--lengths", "a,b") == 1
