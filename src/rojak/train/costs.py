@@ -73,8 +73,9 @@ def load_flops(shape: WhisperConfig, config: TrainConfig, load: Load) -> float:
 def activation_bytes(shape: WhisperConfig, config: TrainConfig, load: Load, *, number_bytes: int) -> float:
     """Estimate the memory that the forward pass keeps for the backward pass.
 
-    Attention is fused, as on GPUs, and keeps no matrix of weights. Counted are, for each layer: inputs of the norms (float32 under autocast), queries, keys, values and the attention's
-    output, the input of GELU, and for each adapted layer its input and, with dropout, the mask.
+    Attention is fused, as on GPUs, and keeps no matrix of weights. Counted are, for each layer: inputs of the norms
+    (float32 under autocast), queries, keys, values and the attention's output, the input of GELU, and for each adapted
+    layer its input and, with dropout, the mask.
 
     Args:
         shape: Of the model.
@@ -99,9 +100,7 @@ def activation_bytes(shape: WhisperConfig, config: TrainConfig, load: Load, *, n
     decoder_layer = attention + cross_tokens + forward + 3 * width * 4
     cross_positions = inputs(("k_proj", "v_proj"), width) + 2 * width * number_bytes
     encoder = load.positions * encoder_layer
-    decoder = (
-        load.tokens * (decoder_layer + weights * (load.tokens + load.positions)) + load.positions * cross_positions
-    )
+    decoder = load.tokens * decoder_layer + load.positions * cross_positions
     kept = load.windows * (shape.encoder_layers * encoder + shape.decoder_layers * decoder)
     if config.gradient_checkpointing == "on":
         borders = width * number_bytes * (shape.encoder_layers * load.positions + shape.decoder_layers * load.tokens)
