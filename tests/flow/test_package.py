@@ -137,7 +137,7 @@ def test_bench_puts_peers_beside_ours(
 ) -> None:
     export_model(str(tiny_dir), tmp_path / "ct2", "ct2", "float32")
     out = tmp_path / "bench"
-    size = ("--lengths", "1,4,31", "--clips", 2, "--batch", "1,2", "--threads", 1)
+    size = ("--lengths", "1,4,45", "--clips", 2, "--batch", "1,2", "--threads", 1, "--max-new-tokens", 6)
     assert rojak("bench", tmp_path / "ct2", tiny_dir, "--data", data_dir, *size, "--out", out, "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert document == json.loads((out / "bench.json").read_text())
@@ -155,7 +155,7 @@ def test_bench_puts_peers_beside_ours(
         assert row["peak_mib"] > 50
         assert (row["wer"] is None) == (row["length_s"] == 1.0)
     lengths = {(row["length_s"], row["batch"]) for row in rows if row["system"] == "rojak"}
-    assert lengths == {(1.0, 1), (1.0, 2), (4.0, 1), (4.0, 2), (31.0, 1), (31.0, 2)}
+    assert lengths == {(1.0, 1), (1.0, 2), (4.0, 1), (4.0, 2), (45.0, 1), (45.0, 2)}
     assert (out / "bench.png").read_bytes().startswith(b"\x89PNG")
     assert "| rojak ct2 float32 | 4 s |" in (out / "bench.md").read_text()
     assert rojak("bench", tmp_path / "ct2", "--peers", "kaldi") == 1

@@ -53,7 +53,7 @@ def test_a_folder_is_transcribed_continued_and_a_bad_file_tells(
     assert names == made | {"transcribe.jsonl", "LOCK"}
     document = json.loads((out / "deep" / "c.json").read_text())
     assert document["text"]
-    assert document["times"] == "segments"
+    assert document["times"] == "words"
     assert document["segments"][0]["end"] == pytest.approx(document["duration"], abs=0.01)
 
     first = times(out)
