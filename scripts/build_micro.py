@@ -3,7 +3,7 @@
     python scripts/build_micro.py WORK            # about an hour on two cores
     python scripts/build_micro.py WORK --install  # and put the result into src/rojak/model/micro
 
-Writes WORK/{corpus,data,corpus-2,data-2,init,run,run-2,run-3,run-4,rojak-micro}. Runs again where it stopped.
+Writes WORK/{corpus,data,corpus-2,data-2,init,run,run-2,run-3,run-4,run-5,rojak-micro}. Runs again where it stopped.
 """
 
 import argparse
@@ -29,7 +29,8 @@ SEED = 100
 CORPORA = {"": (16.0, 48), "-2": (24.0, 96)}
 """Ending of the folders: hours and number of speakers; of every 24 speakers, 17 are heard in training."""
 ROUNDS = (("micro-base", "init", "", "run"), ("micro-voices", "run/best", "-2", "run-2"),
-          ("micro-rooms", "run-2/best", "-2", "run-3"), ("micro-noise", "run-3/best", "-2", "run-4"))  # fmt: skip
+          ("micro-rooms", "run-2/best", "-2", "run-3"), ("micro-noise", "run-3/best", "-2", "run-4"),
+          ("micro-street", "run-4/best", "-2", "run-5"))  # fmt: skip
 """Config, model that it begins with, data, run."""
 CONFIG_DIR = Path(__file__).parents[1] / "configs"
 WEIGHT_FILES = ("config.json", "generation_config.json", "model.safetensors", "preprocessor_config.json",

@@ -12,6 +12,7 @@ from rich.console import Console
 from rojak.config.load import load_config
 from rojak.config.schema import TrainConfig
 from rojak.data.prepare import prepare
+from rojak.data.synthesis_plan import Settings
 from rojak.data.synthesize import synthesize
 from rojak.evaluate.decode import DecodeOptions
 from rojak.evaluate.evaluate import EvaluateOptions, evaluate, print_result
@@ -19,8 +20,10 @@ from rojak.model.names import MICRO_NAME, token_counter
 from rojak.train.loop import train
 
 CONFIG_PATH = Path(__file__).parent / "config" / "demo.yaml"
-HOURS = 3.0
+HOURS = 5.0
 SEED = 7
+SPEECH = Settings(num_speakers=96, noisy_share=0.15, particle_share=0.4, mixed_particle_share=0.7)
+"""Many voices, so that minutes of training do not learn the voices by heart; particles as often as friends use them."""
 SNR_RANGES = ((10.0, 15.0), (0.0, 5.0))
 
 
@@ -43,7 +46,7 @@ def demo(out_dir: Path, console: Console) -> None:
         console.print(f"{time.monotonic() - started:.0f} s", style="dim", highlight=False)
         return result
 
-    step(f"synthesize: {HOURS:g} h of speech", lambda: synthesize(out_dir / "corpus", HOURS, SEED))
+    step(f"synthesize: {HOURS:g} h of speech", lambda: synthesize(out_dir / "corpus", HOURS, SEED, settings=SPEECH))
     step(
         "prepare: check, 16 kHz FLAC, Parquet",
         lambda: prepare(

@@ -57,7 +57,7 @@ def test_evaluate_writes_base_and_tuned_side_by_side(
     run_dir: Path, data_dir: Path, tiny_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = tmp_path / "results"
-    assert rojak("evaluate", run_dir, data_dir, "--out", results, "--snr", "10:15", *SHORT) == 0
+    assert rojak("evaluate", run_dir, data_dir, "--out", results, "--snr", "10:15", "--word-times", *SHORT) == 0
     assert "Targets" in capsys.readouterr().out
     document = json.loads((results / "metrics.json").read_text())
     assert "model-index:" in (results / "model-card.md").read_text()
@@ -70,6 +70,9 @@ def test_evaluate_writes_base_and_tuned_side_by_side(
     rows = [json.loads(line) for line in (results / "predictions.jsonl").read_text().splitlines()]
     assert len(rows) == tuned["overall"]["utterances"] == len(Dataset(data_dir, ("test",)))
     assert all(row["decode_s"] > 0 for row in rows)
+    heard = [(word, row["duration"]) for row in rows for word in row["hypothesis_words"]]
+    assert heard
+    assert all(0 <= word["start"] <= word["end"] <= length + 0.01 and word["language"] for word, length in heard)
     page = (results / "report.html").read_text()
     assert "<html" in page
     assert "http://" not in page.replace("http://www.w3.org", "")

@@ -1,7 +1,7 @@
 """Commands that hand a model over: merge, export, verify."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -120,7 +120,7 @@ def _check(a: str, b: Path, data: Path | None, max_clips: int, device: str, max_
     from rojak.export.export import check_export, data_of, find_clips
 
     clips, source = find_clips(data or data_of(a), max_clips=max_clips)
-    chosen = "cpu" if device == "cpu" else "cuda" if device == "cuda" else "auto"
+    chosen: Literal["auto", "cpu", "cuda"] = "cpu" if device == "cpu" else "cuda" if device == "cuda" else "auto"
     verdict = check_export(a, b, clips, source, device=chosen, max_new_tokens=max_new_tokens)
     if as_json:
         print_json(verdict.as_dict())

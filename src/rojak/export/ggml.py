@@ -12,7 +12,7 @@ cannot be written. See whisper.cpp `models/convert-pt-to-ggml.py` and `src/whisp
 
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +86,7 @@ def quantize_q5_0(values: Floats) -> bytes:
     return np.concatenate([_half(scale), high, low], axis=1).tobytes()
 
 
-def _half(scale: Floats) -> npt.NDArray[np.uint8]:
+def _half(scale: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     return scale.astype("<f2").view(np.uint8)
 
 

@@ -73,7 +73,8 @@ class _Decoder(nn.Module):
 
 
 def _heads(attention: Any, projected: torch.Tensor) -> torch.Tensor:
-    return projected.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
+    heads = projected.reshape(*projected.shape[:-1], attention.num_heads, attention.head_dim)
+    return heads.transpose(1, 2)
 
 
 def _attend(

@@ -131,9 +131,8 @@ def read_restoration(folder: Path) -> Restoration | None:
     try:
         if values.pop("format") != FORMAT or tuple(values.pop("features")) != FEATURES:
             raise ValueError
-        restoration = Restoration(
-            **{name: tuple(map(float, values.pop(name))) for name in ("mean", "scale", "weights")}, **values
-        )
+        numbers: dict[str, Any] = {name: tuple(map(float, values.pop(name))) for name in ("mean", "scale", "weights")}
+        restoration = Restoration(**numbers, **values)
         _check_lengths(restoration.mean, restoration.scale, restoration.weights)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise InputError(f"{path} is not what this version writes; make it anew with `rojak fit-particles`.") from None

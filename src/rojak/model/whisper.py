@@ -183,7 +183,7 @@ def _keep_weights_exact(network: nn.Module) -> None:
     """
     for module in network.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
 
 
 def _nf4(dtype: torch.dtype) -> object:

@@ -141,6 +141,8 @@ def find_fault(folder: Path) -> str | None:
         return "its manifest is missing or malformed"
     if not isinstance(manifest, dict) or "state.json" not in manifest:
         return "its manifest is incomplete"
+    if any(not isinstance(told, dict) or not {"size", "sha256"} <= told.keys() for told in manifest.values()):
+        return "its manifest is malformed"
     for name, expected in manifest.items():
         path = folder / name
         if not path.is_file():

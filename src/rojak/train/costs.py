@@ -70,20 +70,18 @@ def load_flops(shape: WhisperConfig, config: TrainConfig, load: Load) -> float:
     return flops
 
 
-def activation_bytes(
-    shape: WhisperConfig, config: TrainConfig, load: Load, *, number_bytes: int, fused: bool = True
-) -> float:
+def activation_bytes(shape: WhisperConfig, config: TrainConfig, load: Load, *, number_bytes: int) -> float:
     """Estimate the memory that the forward pass keeps for the backward pass.
 
-    Counted are, for each layer: inputs of the norms (float32 under autocast), queries, keys, values and the attention's
-    output, the input of GELU, and for each adapted layer its input and, with dropout, the mask.
+    Attention is fused, as on GPUs, and keeps no matrix of weights. Counted are, for each layer: inputs of the norms
+    (float32 under autocast), queries, keys, values and the attention's output, the input of GELU, and for each adapted
+    layer its input and, with dropout, the mask.
 
     Args:
         shape: Of the model.
         config: Adapter and checkpointing.
         load: Size of the micro-batch.
         number_bytes: 2 in 16 bits, 4 in 32.
-        fused: Whether attention keeps no matrix of weights (GPUs).
     """
     width, hidden = shape.d_model, shape.encoder_ffn_dim
     adapted = set(config.lora_target_modules) if config.adapter != "none" else set()
@@ -101,11 +99,8 @@ def activation_bytes(
     cross_tokens = inputs(("q_proj",), width) + inputs(("out_proj",), width) + 2 * width * number_bytes
     decoder_layer = attention + cross_tokens + forward + 3 * width * 4
     cross_positions = inputs(("k_proj", "v_proj"), width) + 2 * width * number_bytes
-    weights = 0.0 if fused else 2.0 * shape.encoder_attention_heads * number_bytes
-    encoder = load.positions * (encoder_layer + weights * load.positions)
-    decoder = (
-        load.tokens * (decoder_layer + weights * (load.tokens + load.positions)) + load.positions * cross_positions
-    )
+    encoder = load.positions * encoder_layer
+    decoder = load.tokens * decoder_layer + load.positions * cross_positions
     kept = load.windows * (shape.encoder_layers * encoder + shape.decoder_layers * decoder)
     if config.gradient_checkpointing == "on":
         borders = width * number_bytes * (shape.encoder_layers * load.positions + shape.decoder_layers * load.tokens)

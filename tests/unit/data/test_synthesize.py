@@ -65,7 +65,7 @@ def test_noisy_items_say_how_noisy(corpus):
     noisy = [item for item in utterances if item.added_snr_db is not None]
     assert 0.15 < len(noisy) / len(utterances) < 0.35
     for item in noisy:
-        assert 0 <= item.added_snr_db <= 20
+        assert 5 <= item.added_snr_db <= 25
         assert item.snr_db == item.added_snr_db
         assert item.quality_score == quality_from_snr(item.snr_db)
         assert item.recording_environment in ENVIRONMENTS

@@ -52,6 +52,6 @@ def test_on_a_model_it_repeats_itself_and_leaves_no_run(tiny_dir: Path, data_dir
     assert 1e-4 < first.safe <= first.steepest < 1
     assert not (tmp_path / "run").exists()
     points, plot = write_finding(first, tmp_path / "out")
-    rows = list(csv.DictReader(points.open()))
+    rows = list(csv.DictReader(points.read_text().splitlines()))
     assert [float(row["learning_rate"]) for row in rows] == first.rates
     assert plot.read_bytes().startswith(b"\x89PNG")

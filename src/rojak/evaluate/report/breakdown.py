@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rojak.evaluate.metrics import METRICS
 from rojak.evaluate.report.charts import Axis, Line, Point, legend, panel, strip, strip_scale
-from rojak.evaluate.report.figures import bar, heat, jump, number, row, said, table, value_with_interval
+from rojak.evaluate.report.figures import bar, heat, jump, number, row, said, table, value_alone, value_with_interval
 from rojak.evaluate.report.html import Child, Html, element, join
 from rojak.evaluate.results import Cell, Scores
 from rojak.evaluate.show import SLICE_COLUMNS
@@ -103,7 +103,7 @@ def _part(name: str, part: str, systems: Sequence[Scores], high: float) -> Html:
         value_with_interval(cell.metrics["wer"]),
         element("td", strip(values, high), class_="drawn"),
         *(number(found.metrics["wer"].value if found else None) for found in others),
-        *(number(cell.metrics[name].value, METRICS[name].unit) for name in SLICE_COLUMNS if name != "wer"),
+        *(value_alone(cell.metrics[metric], METRICS[metric].unit) for metric in SLICE_COLUMNS if metric != "wer"),
         class_="few" if cell.few else None,
     )
 

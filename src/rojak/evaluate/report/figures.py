@@ -32,6 +32,13 @@ def value_with_interval(value: Value, unit: str = "%") -> Html:
     return join([element("b", number(value.value, unit)), " ", element("span", interval, class_="interval")])
 
 
+def value_alone(value: Value, unit: str = "%") -> Html:
+    """Build a cell with a value alone."""
+    if value.value is None:
+        return element("td", "not measured", class_="none")
+    return element("td", number(value.value, unit))
+
+
 def difference(found: Difference, metric: Metric) -> Html | None:
     """Write by how much a system differs from another one, coloured as better or worse where that is sure."""
     if found.difference is None:
@@ -74,7 +81,7 @@ def table(
 def bar(share: float | None, system: int) -> Html:
     """Build a cell with a share and a bar as long as it, in the colour of the system of that number."""
     if share is None:
-        return element("td", number(None), class_="none")
+        return element("td", "not measured", class_="none")
     style = f"bar b{min(system, NUM_STYLES - 1)}"
     return element("td", element("span", element("span", number(share)), class_=style, style=f"--share:{share:.3f}"))
 

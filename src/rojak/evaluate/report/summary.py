@@ -60,6 +60,7 @@ def _flatten(settings: Mapping[str, Any]) -> Iterator[str]:
             yield from _flatten(value)
         elif value is not None:
             shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+            shown = "+".join(map(str, value)) if isinstance(value, list | tuple) else shown
             yield f"{key.replace('_', NO_BREAK)}{NO_BREAK}{shown}"
 
 
