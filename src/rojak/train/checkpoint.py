@@ -139,10 +139,8 @@ def find_fault(folder: Path) -> str | None:
         manifest: dict[str, dict[str, Any]] = read_json(folder / MANIFEST)
     except InputError:
         return "its manifest is missing or malformed"
-    if not isinstance(manifest, dict) or "state.json" not in manifest:
+    if not isinstance(manifest, dict) or "state.json" not in manifest or not all(map(_is_told, manifest.values())):
         return "its manifest is incomplete"
-    if any(not isinstance(told, dict) or not {"size", "sha256"} <= told.keys() for told in manifest.values()):
-        return "its manifest is malformed"
     for name, expected in manifest.items():
         path = folder / name
         if not path.is_file():
@@ -152,6 +150,10 @@ def find_fault(folder: Path) -> str | None:
         if _sha256(path) != expected["sha256"]:
             return f"{name} was changed"
     return None
+
+
+def _is_told(expected: object) -> bool:
+    return isinstance(expected, dict) and {"size", "sha256"} <= expected.keys()
 
 
 def remove_old(run: Path, keep_steps: set[int]) -> None:

@@ -317,8 +317,9 @@ def test_a_full_disk_in_a_worker(make_corpus, tmp_path):
 def test_after_ctrl_c_it_goes_on_where_it_stopped(make_corpus, tmp_path):
     root = make_corpus(100)
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom rojak.data.prepare import prepare\n"
+        "import signal, sys, time\nfrom pathlib import Path\nfrom rojak.data.prepare import prepare\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in what a shell starts with &
         "    def slowly(text):\n        time.sleep(0.05)\n        return 1\n"
         "    try:\n        prepare(Path(sys.argv[1]), Path(sys.argv[2]), workers=1, count_tokens=slowly)\n"
         "    except KeyboardInterrupt:\n        print('interrupted')\n"
