@@ -93,6 +93,9 @@ class WindowsConfig(Section):
     mode: Literal["pad", "trim", "pack", "mixed"] = "mixed"
     trim_share: Share = Field(default=0.5, description="`mixed`: share of clips that are trimmed; the rest is packed.")
     timestamp_share: Share = Field(default=0.5, description="`pack`: share of windows whose labels keep timestamps.")
+    pack_seconds: float = Field(
+        default=30.0, gt=0, le=30, description="`pack`: longest window that clips are laid into."
+    )
     max_batch_seconds: float | None = Field(
         default=None, gt=0, description="Padded audio seconds of one forward pass; default batch_size × 30."
     )

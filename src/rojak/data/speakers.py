@@ -1,4 +1,4 @@
-"""The synthetic speakers: 48 fixed people, each the same in every corpus, every language and every seed.
+"""The synthetic speakers: 480 fixed people, each the same in every corpus, every language and every seed.
 
 A speaker is a libespeak-ng voice variant with pitch, pitch range and rate, a length of the vocal tract (by resampling)
 and a spectral tilt. A speaker belongs to one split for good, so that no test speaker was ever heard in any training.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # every speaking process imports this module and has no other
     from rojak.records import Split
 
 MIN_SPEAKERS = 24
-MAX_SPEAKERS = 96
+MAX_SPEAKERS = 480
 
 _VARIANTS = (
     ("m1", 50), ("f1", 50), ("m3", 50), ("f2", 50), ("m7", 45), ("f3", 50), ("Alex", 50), ("Annie", 50),

@@ -44,7 +44,7 @@ class Settings:
         particle_share: Share of monolingual Malay and English sentences that get particles.
         mixed_particle_share: The same for code-switched sentences.
         noisy_share: Share of utterances with added noise at a known ratio.
-        num_speakers: How many of the 96 fixed speakers are heard, at least 24.
+        num_speakers: How many of the 480 fixed speakers are heard, at least 24.
     """
 
     kinds: dict[str, float] = field(

@@ -4,7 +4,7 @@ Whisper looks at 30 s whatever the clip's length, so a 4-second clip costs seven
 
     pad    every clip alone in 30 s, as everybody does; the reference
     trim   every clip alone, the window cut to its length
-    pack   clips end to end in windows of at most 30 s, the same speaker first
+    pack   clips end to end in windows of at most `pack_seconds` (30), the same speaker first
 
 `mixed` trims a share of the clips and packs the rest. Which clips a step sees is not decided here, and the loss is a
 mean over the step's label tokens, so how windows are cut into micro-batches changes speed and memory, never the result.
@@ -84,7 +84,7 @@ def plan_step(
     alone = [_alone(clip, full=config.mode == "pad") for clip in order[:num_alone]]
     packed = [
         Window(group, _on_grid(sum(c.duration for c in group)), bool(rng.random() < config.timestamp_share))
-        for group in _pack(order[num_alone:], max_tokens)
+        for group in _pack(order[num_alone:], config.pack_seconds, max_tokens)
     ]
     if config.previous_text_share:
         alone, packed = (_with_previous_text(part, config.previous_text_share, rng) for part in (alone, packed))
@@ -132,21 +132,21 @@ def _alone(clip: Clip, *, full: bool) -> Window:
     return Window((clip,), WINDOW_SECONDS if full else _on_grid(clip.duration))
 
 
-def _pack(clips: Sequence[Clip], max_tokens: int) -> list[tuple[Clip, ...]]:
+def _pack(clips: Sequence[Clip], max_s: float, max_tokens: int) -> list[tuple[Clip, ...]]:
     """Fill windows with clips of one speaker, then put what is left of several speakers together."""
     by_speaker: dict[str, list[tuple[Clip, ...]]] = {}
     for clip in clips:
         by_speaker.setdefault(clip.speaker_id, []).append((clip,))
-    filled = [group for own in by_speaker.values() for group in _first_fit(own, max_tokens)]
-    return _first_fit(filled, max_tokens)
+    filled = [group for own in by_speaker.values() for group in _first_fit(own, max_s, max_tokens)]
+    return _first_fit(filled, max_s, max_tokens)
 
 
-def _first_fit(groups: Sequence[tuple[Clip, ...]], max_tokens: int) -> list[tuple[Clip, ...]]:
+def _first_fit(groups: Sequence[tuple[Clip, ...]], max_s: float, max_tokens: int) -> list[tuple[Clip, ...]]:
     """First-fit decreasing bin packing (Johnson, 1973) of groups of clips into windows."""
     windows: list[tuple[Clip, ...]] = []
     for group in sorted(groups, key=lambda group: -sum(clip.duration for clip in group)):
         for number, window in enumerate(windows):
-            if _fits((*window, *group), max_tokens):
+            if _fits((*window, *group), max_s, max_tokens):
                 windows[number] = (*window, *group)
                 break
         else:
@@ -154,10 +154,10 @@ def _first_fit(groups: Sequence[tuple[Clip, ...]], max_tokens: int) -> list[tupl
     return windows
 
 
-def _fits(clips: Sequence[Clip], max_tokens: int) -> bool:
+def _fits(clips: Sequence[Clip], max_s: float, max_tokens: int) -> bool:
     # Two timestamp tokens a clip may come on top of its text.
     tokens = sum(clip.num_tokens + 2 for clip in clips)
-    return sum(clip.duration for clip in clips) <= WINDOW_SECONDS and tokens <= max_tokens
+    return sum(clip.duration for clip in clips) <= max_s and tokens <= max_tokens
 
 
 def _cut(windows: Sequence[Window], max_batch_s: float) -> list[list[Window]]:

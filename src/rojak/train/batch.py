@@ -14,7 +14,7 @@ from rojak.audio import SAMPLE_RATE
 from rojak.config.schema import AugmentConfig, TrainConfig
 from rojak.data.dataset import Dataset, prompt_language
 from rojak.data.noise import mains_hum, pink_noise
-from rojak.features.augment import augment, sample_rng
+from rojak.features.augment import augment, draw_speed, sample_rng
 from rojak.features.mel import SAMPLES_PER_POSITION
 from rojak.features.recordings import recorded_noise
 from rojak.features.windows import Window
@@ -94,6 +94,7 @@ class BatchBuilder:
         position = 0
         for clip in window.clips:
             utterance = self._data.utterances[clip.index]
+            speed = draw_speed(augmentation, sample_rng(self._seed, epoch, utterance.audio_id))
             rng = sample_rng(self._seed, epoch, utterance.audio_id)
             samples = augment(
                 self._data.read_audio(clip.index), augmentation, rng, self._data.voices_beside(clip.index)
@@ -103,7 +104,7 @@ class BatchBuilder:
             text, places, language = label(self._tokens, utterance, language)
             if window.timestamps:
                 script.add([self._tokens.timestamp(position / SAMPLE_RATE)])
-            times = token_times(utterance, places, position / SAMPLE_RATE)
+            times = token_times(utterance, places, position / SAMPLE_RATE, speed)
             script.add(text, times, token_weights(utterance, places, self._loss))
             position += len(samples)
             if window.timestamps:

@@ -145,10 +145,12 @@ def token_weights(utterance: Utterance, places: Sequence[Place], config: LossCon
     return [1.0 if owner is None else by_word[owner] for owner in word_of_tokens(utterance, places)]
 
 
-def token_times(utterance: Utterance, places: Sequence[Place], offset_s: float) -> list[tuple[float, float]]:
+def token_times(
+    utterance: Utterance, places: Sequence[Place], offset_s: float, speed: float = 1.0
+) -> list[tuple[float, float]]:
     """Give each label token's start and end in the window, by its characters' share of its word.
 
-    A token without a known time gets `UNKNOWN`. Times are those of the recording; they do not follow a changed speed.
+    A token without a known time gets `UNKNOWN`. `speed` is the factor by which the recording was made faster.
     """
     words, spans = utterance.words or (), _word_spans(utterance)
     if any(word.start is None or word.end is None for word in words):
@@ -160,8 +162,8 @@ def token_times(utterance: Utterance, places: Sequence[Place], offset_s: float) 
             continue
         word, first = words[owner], spans[owner][0]
         assert word.start is not None and word.end is not None
-        pace = (word.end - word.start) / len(word.word)
+        pace = (word.end - word.start) / speed / len(word.word)
         begins = max(place[0], first)
-        starts_s = offset_s + word.start + (begins - first) * pace
+        starts_s = offset_s + word.start / speed + (begins - first) * pace
         times.append((starts_s, starts_s + max(1, place[1] - begins) * pace))
     return times

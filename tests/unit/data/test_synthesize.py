@@ -183,7 +183,7 @@ def test_a_speaking_process_that_dies_is_told(tmp_path, monkeypatch):
         ({"settings": Settings(kinds={"ms": float("nan")})}, "kinds"),
         ({"workers": 0}, "workers is 0"),
         ({"settings": Settings(noisy_share=1.5)}, "noisy_share is 1.5"),
-        ({"settings": Settings(num_speakers=8)}, "num_speakers is 8; it must be from 24 to 96"),
+        ({"settings": Settings(num_speakers=8)}, "num_speakers is 8; it must be from 24 to 480"),
     ],
 )
 def test_bad_settings_are_refused_before_anything_is_made(tmp_path, arguments, message):

@@ -47,6 +47,13 @@ def test_pack_fills_windows_with_the_same_speaker_first() -> None:
     assert all(len({clip.speaker_id for clip in w.clips}) == 1 for w in windows)
 
 
+def test_packed_windows_stay_within_the_wanted_seconds_and_a_longer_clip_stands_alone() -> None:
+    clips = [Clip(i, d, "a", 10) for i, d in enumerate((3.0, 3.0, 3.0, 9.0))]
+    windows = [w for batch in plan(clips, "pack", pack_seconds=7.0) for w in batch]
+    assert sorted(len(w.clips) for w in windows) == [1, 1, 2]
+    assert max(w.speech_s for w in windows if len(w.clips) > 1) <= 7.0
+
+
 def test_timestamp_share_is_kept() -> None:
     clips = [Clip(i, 29.0, "a", 10) for i in range(400)]
     kept = [w.timestamps for batch in plan(clips, "pack", timestamp_share=0.3) for w in batch]

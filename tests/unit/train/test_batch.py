@@ -53,6 +53,12 @@ def test_a_token_that_begins_with_the_space_before_its_word_has_the_word_s_time(
     assert times == [(0.5, 1.0), (1.0, 2.0)]
 
 
+def test_times_follow_a_changed_speed() -> None:
+    tokens = SpeechTokens.of(build_tokenizer(["nasi lemak"] * 5, 270))
+    timed = utterance("nasi lemak", [("nasi", 0.5, 1.0), ("lemak", 1.0, 2.0)])
+    assert token_times(timed, tokens.places(timed.text), 3.0, speed=2.0) == [(3.25, 3.5), (3.5, 4.0)]
+
+
 def test_without_times_or_with_other_words_nothing_is_claimed() -> None:
     tokens = SpeechTokens.of(build_tokenizer(["nasi"] * 5, 256))
     for words in (None, [("other", 0.0, 0.1)]):
