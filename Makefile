@@ -16,7 +16,7 @@ demo: $(BIN)/rojak
 	$(BIN)/rojak demo $(DEMO_DIR)
 
 test: $(BIN)/rojak
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(BIN)/rojak
 	$(BIN)/ruff check .

@@ -1,6 +1,10 @@
 """A tiny corpus and a tiny Whisper, made once a test run: real files, real classes, seconds of work."""
 
+import os
 from pathlib import Path
+
+# Tests run one process a core (pytest-xdist); several threads in each would wait for each other. Before torch is there.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
