@@ -222,7 +222,7 @@ def measure_loss(before: Counts, after: Counts) -> Loss:
     Clips without any difference leave the bootstrap nothing to draw, yet one in 3/n of the clips may differ unseen (the
     rule of three, Hanley and Lippman-Hand 1983): so the interval reaches at least a word in 3/n of the clips upwards.
     """
-    words_total = max(1.0, before[:, 1].sum())
+    words_total = max(1.0, float(before[:, 1].sum()))
     points = 100 * float(after[:, 0].sum() - before[:, 0].sum()) / words_total
     sums = bootstrap_sums(np.column_stack([after[:, 0] - before[:, 0], before[:, 1]]), RESAMPLES, BOOTSTRAP_SEED)
     found = percentile_interval(100 * sums[:, 0] / np.maximum(1.0, sums[:, 1]))
