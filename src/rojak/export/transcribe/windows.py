@@ -19,8 +19,8 @@ MIN_PAUSE_MS = 300
 MARGIN_MS = 200
 """Sound that stays around speech."""
 LATE_SHARE = 0.8
-"""Only in the last fifth of a window is a pause looked for: with 30 s of context a window costs the same however short it
-is. From the half on, 26 windows were laid over ten minutes where 20 would hold them; so it is 23."""
+"""Pauses are looked for in the last fifth of a window only: with 30 s of context a window costs the same however short
+it is. Looked for from the half on, ten minutes took 26 windows where 20 would hold them; so they take 23."""
 
 _FRAME = SAMPLE_RATE // 50
 
