@@ -1,11 +1,11 @@
 """Measure inference: our exports beside faster-whisper, transformers and, where installed, openai-whisper.
 
-    python benchmarks/inference.py [--shape tiny|base|small] [--out DIR] [--data DIR] [--clips N] [--quick]
+    python benchmarks/inference.py [--only micro|shapes] [--shapes tiny base small] [--out DIR] [--data DIR] [--clips N]
 
-Two models. `rojak-micro`, whose words can be counted, exported and verified (so that `trim_safe` is found, not
-assumed), on clips of 1 s to 10 min. And a model of a real Whisper's shape with random weights, where only speed means
-anything: every program stops after 20 tokens a window, what a clip of 4 s holds, and ours trims, as it may with a
-trim-safe model. Writes DIR/micro and DIR/shape, each with bench.json, bench.md and bench.png.
+`rojak-micro`, whose words can be counted, is exported and verified (so that `trim_safe` is found, not assumed) and
+heard on clips of 1 s to 10 min. Models of OpenAI's shapes and vocabulary size with random weights tell of speed only:
+every program stops after 20 tokens a window, what a clip of 4 s holds. Writes DIR/<what>/bench.json, bench.md and
+bench.png and prints how many times faster than each peer ours is.
 """
 
 import argparse
@@ -13,74 +13,80 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from transformers import WhisperConfig, WhisperForConditionalGeneration
-
-from rojak.export.bench.bench import BenchOptions, bench, write_bench
-from rojak.export.bench.show import to_markdown
+from rojak.export.bench.bench import BenchOptions, BenchResult, bench, write_bench
+from rojak.export.bench.show import length_name, to_markdown
 from rojak.export.export import check_export, export_model, find_clips
 from rojak.export.merge import merge
-from rojak.model.whisper import Whisper, load_whisper, save_whisper
+from rojak.model.micro import build_tokenizer, build_untrained
+from rojak.model.shapes import whisper_shape
+from rojak.model.whisper import save_whisper
 
-SHAPES = {"tiny": (384, 4, 6), "base": (512, 6, 8), "small": (768, 12, 12)}
-"""Width, layers, heads."""
-OPENAI_VOCABULARY = 51865
-
-
-def build_random(shape: str, folder: Path) -> None:
-    """Write a model of one of OpenAI's shapes and vocabulary sizes with random weights."""
-    width, layers, heads = SHAPES[shape]
-    micro = load_whisper("rojak-micro")
-    tokens = micro.tokens
-    config = WhisperConfig(
-        vocab_size=OPENAI_VOCABULARY,
-        d_model=width,
-        encoder_layers=layers,
-        decoder_layers=layers,
-        encoder_attention_heads=heads,
-        decoder_attention_heads=heads,
-        encoder_ffn_dim=4 * width,
-        decoder_ffn_dim=4 * width,
-        decoder_start_token_id=tokens.start,
-        bos_token_id=tokens.end,
-        eos_token_id=tokens.end,
-        pad_token_id=tokens.end,
-    )
-    torch.manual_seed(0)
-    network = WhisperForConditionalGeneration(config)
-    network.generation_config.suppress_tokens = network.generation_config.begin_suppress_tokens = None
-    save_whisper(Whisper(shape, network, tokens, micro.extractor), folder)
+SHAPE_FIELDS = (
+    "num_mel_bins", "d_model", "encoder_layers", "decoder_layers", "encoder_attention_heads",
+    "decoder_attention_heads", "encoder_ffn_dim", "decoder_ffn_dim",
+)  # fmt: skip
+TEXTS = ["boleh you tolong check jadual ini sekarang", "saya nak makan nasi lemak lah"] * 20
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shape", choices=SHAPES, default="base")
+    parser.add_argument("--only", choices=("micro", "shapes"))
+    parser.add_argument("--shapes", nargs="+", default=["base"], help="names of OpenAI's sizes")
     parser.add_argument("--out", type=Path, default=Path("inference"))
     parser.add_argument("--data", type=Path, help="prepared data; default: made speech")
     parser.add_argument("--clips", type=int, default=16)
-    parser.add_argument("--quick", action="store_true", help="clips of 4 s only")
     arguments = parser.parse_args()
     options = BenchOptions(data_dir=arguments.data, most_clips=arguments.clips)
-    if arguments.quick:
-        options = replace(options, lengths_s=(4.0,))
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        clips, source = find_clips(arguments.data)
-        export_model("rojak-micro", folder / "int8", "ct2", "int8")
-        verdict = check_export("rojak-micro", folder / "int8", clips, source)
-        print(f"rojak-micro int8: WER {verdict.wer_a:.2f} → {verdict.wer_b:.2f} %, trim-safe: {verdict.trim_safe}\n")
-        merge("rojak-micro", folder / "float32")
-        result = bench([str(folder / "int8"), str(folder / "float32")], options)
-        write_bench(result, arguments.out / "micro")
-        print(to_markdown(result), flush=True)
+        if arguments.only != "shapes":
+            measure_micro(Path(name), options, arguments.out)
+        for shape in arguments.shapes if arguments.only != "micro" else ():
+            measure_shape(shape, Path(name), options, arguments.out)
 
-        build_random(arguments.shape, folder / "random")
-        export_model(str(folder / "random"), folder / "random-int8", "ct2", "int8")
-        shaped = replace(options, lengths_s=(4.0,), context="trim", max_new_tokens=20)
-        result = bench([str(folder / "random-int8"), str(folder / "random")], shaped)
-        write_bench(result, arguments.out / "shape")
-        print(f"\nWhisper {arguments.shape}, random weights, 20 tokens a window:\n\n{to_markdown(result)}")
+
+def measure_micro(folder: Path, options: BenchOptions, out: Path) -> None:
+    """Hear clips of all lengths with int8 files, in both contexts, and short ones with the programs that are slow."""
+    clips, source = find_clips(options.data_dir, max_clips=128)
+    export_model("rojak-micro", folder / "int8", "ct2", "int8")
+    verdict = check_export("rojak-micro", folder / "int8", clips, source)
+    print(f"rojak-micro int8: WER {verdict.wer_a:.2f} → {verdict.wer_b:.2f} %, {verdict.wer_loss}; trim-safe: "
+          f"{verdict.trim_safe}, {verdict.trim_loss}\n")  # fmt: skip
+    merge("rojak-micro", folder / "float32")
+    auto, plain = replace(options, context="trim" if verdict.trim_safe else "full"), replace(options, lengths_s=(4.0,))
+    full = replace(options, lengths_s=(30.0, 600.0), context="full")
+    tell("rojak-micro int8", bench([str(folder / "int8")], auto), out / "micro")
+    tell("rojak-micro int8, all with 30 s of context", bench([str(folder / "int8")], full), out / "micro-full")
+    tell("rojak-micro in other programs", bench([str(folder / "float32")], plain), out / "micro-plain")
+
+
+def measure_shape(shape: str, folder: Path, options: BenchOptions, out: Path) -> None:
+    """Hear clips of 4 s with a model of one of OpenAI's shapes and random weights: int8 and float32, both contexts."""
+    config = whisper_shape(f"openai/whisper-{shape}")
+    tokenizer = build_tokenizer(TEXTS, 400, filled_up_to=50257)
+    fields = {name: getattr(config, name) for name in SHAPE_FIELDS}
+    plain = folder / shape
+    save_whisper(build_untrained(shape, tokenizer, 0, **fields), plain)
+    for dtype in ("int8", "float32"):
+        export_model(str(plain), folder / f"{shape}-{dtype}", "ct2", dtype)
+    models = [str(folder / f"{shape}-int8"), str(folder / f"{shape}-float32"), str(plain)]
+    short = replace(options, lengths_s=(4.0,), max_new_tokens=20)
+    tell(f"Whisper {shape}, random weights, trimmed", bench(models, replace(short, context="trim")), out / shape)
+    whole = bench(models[:2], replace(short, context="full", peers=()))
+    tell(f"Whisper {shape}, random weights, 30 s of context", whole, out / f"{shape}-full")
+
+
+def tell(title: str, result: BenchResult, out: Path) -> None:
+    """Write and print a table, and the ratio of ours to each peer on the same files."""
+    write_bench(result, out)
+    print(f"## {title}\n\n{to_markdown(result)}")
+    ours = {(row.model, row.length_s, row.batch): row for row in result.rows if row.system == "rojak"}
+    for row in result.rows:
+        if row.system != "rojak":
+            ratio = ours[row.model, row.length_s, row.batch].audio_per_s / row.audio_per_s
+            where = f"{row.kind} {row.dtype}, {length_name(row.length_s)}, batch {row.batch}"
+            print(f"ours / {row.system}, {where}: {ratio:.2f}")
+    print(flush=True)
 
 
 if __name__ == "__main__":

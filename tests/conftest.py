@@ -7,14 +7,12 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-import torch
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from rojak.data.dataset import Dataset
 from rojak.data.prepare import prepare
 from rojak.data.synthesize import synthesize
-from rojak.model.micro import build_tokenizer
-from rojak.model.whisper import SpeechTokens, Whisper, save_whisper
+from rojak.model.micro import build_tokenizer, build_untrained
+from rojak.model.whisper import save_whisper
 
 
 @pytest.fixture(scope="session")
@@ -38,10 +36,10 @@ def tiny_dir(data_dir: Path) -> Path:
     """A true Whisper with a true tokenizer, of 0.2 M parameters and random weights."""
     folder = data_dir.parent / "tiny"
     texts = [utterance.text for utterance in Dataset(data_dir, ("train",)).utterances]
-    tokenizer = build_tokenizer(texts, 400)
-    tokens = SpeechTokens.of(tokenizer)
-    config = WhisperConfig(
-        vocab_size=len(tokenizer),
+    whisper = build_untrained(
+        "tiny",
+        build_tokenizer(texts, 400),
+        3,
         d_model=32,
         encoder_layers=2,
         decoder_layers=1,
@@ -49,14 +47,7 @@ def tiny_dir(data_dir: Path) -> Path:
         decoder_attention_heads=2,
         encoder_ffn_dim=64,
         decoder_ffn_dim=64,
-        decoder_start_token_id=tokens.start,
-        bos_token_id=tokens.end,
-        eos_token_id=tokens.end,
-        pad_token_id=tokens.end,
         init_std=0.06,
     )
-    torch.manual_seed(3)
-    network = WhisperForConditionalGeneration(config)
-    network.generation_config.suppress_tokens = network.generation_config.begin_suppress_tokens = None
-    save_whisper(Whisper("tiny", network, tokens, WhisperFeatureExtractor(feature_size=80)), folder)
+    save_whisper(whisper, folder)
     return folder

@@ -11,21 +11,25 @@ import pytest
 import torch
 import yaml
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
+from transformers import WhisperTokenizer
 
-from rojak.audio import Samples
+from rojak.audio import Samples, decode_audio
 from rojak.cli import main
+from rojak.data.dataset import Dataset
 from rojak.errors import InputError
 from rojak.export import ggml
 from rojak.export.ctranslate2 import write_ct2
 from rojak.export.export import data_of, export_model, verify_models
 from rojak.export.folder import EXPORT_FILE, read_export
 from rojak.export.merge import merge
+from rojak.export.openai import weight_name
 from rojak.export.plain import source_hash, write_plain
 from rojak.export.runtime import Runtime, RuntimeOptions, open_model
+from rojak.export.runtimes.batches import open_front
 from rojak.export.verify import Clip
 from rojak.model.adapters import load_any
-from rojak.model.whisper import SpeechTokens, Whisper, encode_audio, load_whisper, save_whisper
+from rojak.model.micro import build_tokenizer, build_untrained
+from rojak.model.whisper import Whisper, encode_audio, load_whisper, save_whisper
 
 SHORT = RuntimeOptions(max_new_tokens=10)
 TRIMMED = replace(SHORT, context="trim")
@@ -46,19 +50,13 @@ def tokens_of(runtime: Runtime, options: RuntimeOptions = SHORT) -> list[tuple[i
 
 
 @pytest.fixture(scope="module")
-def large_dir(tiny_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def large_dir(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As large-v3 in everything but size: 128 mels, OpenAI's 51866 tokens (most of them meaningless here)."""
-    small = json.loads((tiny_dir / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-    vocabulary = small["vocab"] | {f"tok{number}": number for number in range(len(small["vocab"]), 50256)} | {"": 50256}
-    tokenizer = WhisperTokenizer(vocab=vocabulary, merges=[tuple(pair) for pair in small["merges"]])
-    added = sorted(WhisperTokenizer.from_pretrained(tiny_dir).get_added_vocab().items(), key=lambda item: item[1])
-    controls = [token for token, _ in added if not token[2].isdigit()]
-    tokenizer.add_special_tokens({"additional_special_tokens": controls}, replace_extra_special_tokens=True)
-    tokenizer.add_tokens([token for token, _ in added if token[2].isdigit()])
-    tokens = SpeechTokens.of(tokenizer)
-    assert (len(tokenizer), tokens.end, tokens.timestamp_begin) == (51866, 50257, 50365)
-    config = WhisperConfig(
-        vocab_size=len(tokenizer),
+    texts = [utterance.text for utterance in Dataset(data_dir, ("train",)).utterances]
+    whisper = build_untrained(
+        "large",
+        build_tokenizer(texts, 400, filled_up_to=50257),
+        4,
         num_mel_bins=128,
         d_model=32,
         encoder_layers=1,
@@ -67,17 +65,11 @@ def large_dir(tiny_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         decoder_attention_heads=2,
         encoder_ffn_dim=128,
         decoder_ffn_dim=128,
-        decoder_start_token_id=tokens.start,
-        bos_token_id=tokens.end,
-        eos_token_id=tokens.end,
-        pad_token_id=tokens.end,
         init_std=0.3,
     )
-    torch.manual_seed(4)
-    network = WhisperForConditionalGeneration(config)
-    network.generation_config.suppress_tokens = network.generation_config.begin_suppress_tokens = None
+    assert whisper.network.config.vocab_size == 51866
     folder = tmp_path_factory.mktemp("models") / "large"
-    save_whisper(Whisper("large", network, tokens, WhisperFeatureExtractor(feature_size=128)), folder)
+    save_whisper(whisper, folder)
     return folder
 
 
@@ -165,7 +157,7 @@ def test_ctranslate2_says_the_same_and_faster_whisper_loads_it(
         language="ms",
         beam_size=1,
         temperature=0.0,
-        suppress_tokens=runtime.front.forbidden,  # type: ignore[attr-defined]
+        suppress_tokens=open_front(tmp_path / "ct2").forbidden,
         without_timestamps=True,
         max_new_tokens=2 * 6 - 4,  # CTranslate2 halves the sum of this and the prompt
         no_speech_threshold=None,
@@ -265,7 +257,7 @@ def test_ggml_holds_the_model(dtype: str, tolerance: float, large_dir: Path, tmp
     state = whisper.network.model.state_dict()
     assert len(weights) == len(state)
     for name, tensor in state.items():
-        found = weights[ggml.tensor_name(name)]
+        found = weights[weight_name(name)]
         expected = tensor.numpy().reshape(found.shape)
         assert np.abs(found - expected).max() <= tolerance * max(1.0, np.abs(expected).max()), name
     assert record.num_mels == 128
@@ -283,8 +275,21 @@ def test_whisper_cpp_loads_it_and_listens(dtype: str, large_dir: Path, tmp_path:
     assert len({clip.tokens for clip in heard}) > 1, "every sound gives the same text"
 
 
-def test_small_vocabularies_do_not_go_into_ggml(tiny_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"has a vocabulary of its own .* export ct2 or onnx"):
+@pytest.mark.skipif(importlib.util.find_spec("pywhispercpp") is None, reason="pywhispercpp is not installed")
+@pytest.mark.parametrize("dtype", ["f16", "q5_0", "q8_0"])
+def test_whisper_cpp_hears_what_a_trained_model_hears(dtype: str, corpus_dir: Path, tmp_path: Path) -> None:
+    items = json.loads((corpus_dir / "train" / "transcripts.json").read_text(encoding="utf-8"))
+    clips = [decode_audio(corpus_dir / "train" / item["audio_filepath"]).samples for item in items.values()][:6]
+    export_model("rojak-micro", tmp_path / "ggml", "ggml", dtype)
+    ours, theirs = open_model("rojak-micro"), open_model(tmp_path / "ggml")
+    expected, heard = ours.transcribe(clips, "ms"), theirs.transcribe(clips, "ms")
+    assert all(clip.text for clip in expected)
+    same = sum(one.tokens == other.tokens for one, other in zip(expected, heard, strict=True))
+    assert same >= (4 if dtype == "q5_0" else 6)
+
+
+def test_what_whisper_cpp_cannot_hold_is_refused(tiny_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"feed-forward layers of 64 and 64, .* export ct2 or onnx"):
         export_model(str(tiny_dir), tmp_path / "ggml", "ggml")
     assert list(tmp_path.iterdir()) == []
 

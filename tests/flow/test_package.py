@@ -1,18 +1,22 @@
 """`rojak bench` and `rojak package` on a tiny model; the package's own README lines run without Rojak."""
 
+import copy
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from commands import rojak
 
-from rojak import cli
+from rojak.errors import InputError
 from rojak.export.bench import bench as bench_room
 from rojak.export.bench.bench import BenchOptions
 from rojak.export.bench.systems import SYSTEMS, Job
@@ -21,17 +25,6 @@ from rojak.export.export import export_model
 from rojak.export.package.check import check_package
 
 QUICK = ("--max-clips", 3, "--max-new-tokens", 8)
-
-
-def rojak(*arguments: object) -> int:
-    """Run a command as `main` does; give its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["rojak", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as exit_request:
-            return int(exit_request.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +74,7 @@ def test_a_package_holds_everything_and_says_what_is_wrong(
         assert {name.removeprefix("package/") for name in tar.getnames()} == names
     assert rojak("package", "--check", package_dir) == 0
     said = capsys.readouterr().out
-    assert "every file is there and unchanged" in said
+    assert said.count("every file is there and unchanged") == 2, "the folder and the tar beside it"
     assert "Targets missed" in said
 
 
@@ -119,6 +112,49 @@ def test_a_harmed_package_is_told(
     said = capsys.readouterr().err
     assert wanted in said
     assert said[said.index("Error:") :].strip().count("\n") == 0
+
+
+def test_a_harmed_tar_is_told(package_dir: Path, tmp_path: Path) -> None:
+    whole = package_dir.with_name("package.tar")
+    assert check_package(whole) == check_package(package_dir)
+    with tarfile.open(whole) as tar:
+        entries = [(entry, tar.extractfile(entry).read()) for entry in tar.getmembers()]  # type: ignore[union-attr]
+
+    def write(change: Callable[[tarfile.TarInfo, bytes], tuple[tarfile.TarInfo, bytes] | None]) -> Path:
+        path = tmp_path / "harmed.tar"
+        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+            for entry, content in entries:
+                if (kept := change(copy.copy(entry), content)) is not None:
+                    kept[0].size = len(kept[1])
+                    tar.addfile(kept[0], io.BytesIO(kept[1]))
+        return path
+
+    def renamed(entry: tarfile.TarInfo, name: str) -> tarfile.TarInfo:
+        entry.name = name
+        return entry
+
+    def linked(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        return entry
+
+    harms: list[tuple[Callable[..., tuple[tarfile.TarInfo, bytes] | None], str]] = [
+        (lambda e, c: None if e.name.endswith("model.bin") else (e, c), r"lacks ct2-float32/model\.bin"),
+        (lambda e, c: (e, c[:-1] + b"x") if e.name.endswith("model.bin") else (e, c), r"model\.bin was changed"),
+        (lambda e, c: (renamed(e, "package/../../x"), c) if e.name.endswith("README.md") else (e, c), "no file of a"),
+        (lambda e, c: (renamed(e, "other/README.md"), c) if e.name.endswith("README.md") else (e, c), "2 folders"),
+        (lambda e, c: (linked(e), b"") if e.name.endswith("README.md") else (e, c), "no file of a package"),
+        (lambda e, c: None if e.name.endswith("SHA256SUMS") else (e, c), "no SHA256SUMS"),
+    ]
+    for harm, wanted in harms:
+        with pytest.raises(InputError, match=wanted):
+            check_package(write(harm))
+    cut = tmp_path / "cut.tar"
+    cut.write_bytes(whole.read_bytes()[:-200_000])
+    with pytest.raises(InputError, match=r"lacks|was changed|not a whole tar"):
+        check_package(cut)
+    cut.write_text("not a tar at all")
+    with pytest.raises(InputError, match="not a whole tar file"):
+        check_package(cut)
 
 
 @pytest.mark.parametrize(

@@ -2,25 +2,15 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from commands import rojak
 
-from rojak import cli
 from rojak.export.transcribe import transcribe as room
 from rojak.export.transcribe.listen import listen
-
-
-def rojak(*arguments: object) -> int:
-    """Run a command as `main` does; give its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["rojak", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as exit_request:
-            return int(exit_request.code or 0)
-    return 0
+from rojak.model.names import model_path
+from rojak.model.restoration import FEATURES, Restoration, write_restoration
 
 
 @pytest.fixture
@@ -102,6 +92,47 @@ def test_the_embedded_model_is_the_default_and_warns(calls_dir: Path, capsys: py
     assert rojak("transcribe", calls_dir / "*.flac", "--context", "trim", "--format", "json") == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert sorted(Path(row["audio"]).name for row in rows) == ["a.flac", "b.flac"]
+
+
+def test_particles_are_put_back_where_the_model_says_so(
+    calls_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = tmp_path / "model", tmp_path / "out"
+    shutil.copytree(model_path("rojak-micro"), model)
+    command = (
+        "transcribe",
+        calls_dir / "a.flac",
+        "--model",
+        model,
+        "--out",
+        out,
+        "--format",
+        "json",
+        "--context",
+        "trim",
+    )
+    assert rojak(*command) == 0
+    before = json.loads((out / "a.json").read_text())
+    zeros = (0.0,) * len(FEATURES)
+    says_so = Restoration(zeros, (1.0,) * len(FEATURES), zeros, 5.0, 0.5, {"lah": -0.1}, {})
+    write_restoration(model, says_so)
+    assert rojak(*command) == 0, "the model is another one now, so it is done again"
+    after = json.loads((out / "a.json").read_text())
+    words = [word for segment in after["segments"] for word in segment["words"]]
+    restored = [word for word in words if word.get("restored")]
+    assert restored
+    assert {(word["word"], word["language"]) for word in restored} == {("lah", "particle")}
+    assert all(word["start"] is not None for word in restored)
+    left = [word["word"] for word in words if not word.get("restored")]
+    assert left == [word["word"] for segment in before["segments"] for word in segment["words"]]
+    assert after["text"].split() == [word["word"] for word in words]
+    assert after["segments"][0]["confidence"] == before["segments"][0]["confidence"], "of what was decoded"
+    capsys.readouterr()
+    assert rojak(*command[:-2], "--no-word-times") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [word.get("restored", False) for word in document["segments"][0]["words"]] == [
+        word.get("restored", False) for word in words
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from commands import rojak
 
-from rojak import cli
 from rojak.data.dataset import Dataset
 from rojak.evaluate.decode import ClipToDecode, Decoded, DecodeOptions, decode_clips
 from rojak.evaluate.predict import add_test_noise, predict
@@ -20,17 +19,6 @@ from rojak.model.adapters import base_name, load_any
 SHORT = ("--context", "trim", "--max-new-tokens", 12)
 """An untrained model never says that it is done."""
 REAL_SPEECH = Path(__file__).parents[3] / "shared" / "real-speech"
-
-
-def rojak(*arguments: object) -> int:
-    """Run a command as `main` does; give its exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["rojak", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as exit_request:
-            return int(exit_request.code or 0)
-    return 0
 
 
 def train_command(model: object, data: object, run: object) -> list[object]:

@@ -30,7 +30,7 @@ def merge(
     dtype: Annotated[str, typer.Option(help="float32, float16, bfloat16, or auto: the base model's own.")] = "auto",
     verify: Verify = True,
     data: Data = None,
-    max_clips: MaxClips = 64,
+    max_clips: MaxClips = 128,
     device: DeviceName = "auto",
     max_new_tokens: MaxNewTokens = 224,
     as_json: Json = False,
@@ -60,7 +60,7 @@ def export_(
     ] = None,
     verify: Verify = True,
     data: Data = None,
-    max_clips: MaxClips = 64,
+    max_clips: MaxClips = 128,
     device: DeviceName = "auto",
     max_new_tokens: MaxNewTokens = 224,
     as_json: Json = False,
@@ -81,7 +81,7 @@ def verify_(
     a: Annotated[str, typer.Argument(help="The model held to be right: a run, a folder, a hub id.")],
     b: Annotated[str, typer.Argument(help="The same model in another form: what merge or export wrote.")],
     data: Data = None,
-    max_clips: MaxClips = 64,
+    max_clips: MaxClips = 128,
     device: DeviceName = "auto",
     max_new_tokens: MaxNewTokens = 224,
     as_json: Json = False,
@@ -143,11 +143,15 @@ def _show(verdict: "Verdict") -> None:
     table.add_row("same text", f"{verdict.same_text:.1%}")
     table.add_row("same tokens", f"{verdict.same_tokens:.1%}")
     table.add_row("WER", f"{verdict.wer_a:.2f} → {verdict.wer_b:.2f} %")
+    table.add_row("WER lost, 95 % interval", str(verdict.wer_loss))
     table.add_row("WER when it sees only the clip", f"{verdict.wer_b_trim:.2f} %")
+    table.add_row("WER lost by that", str(verdict.trim_loss))
     times = verdict.word_time_difference_s
     table.add_row("words begin apart by", "not measured" if times is None else f"{1000 * times:.0f} ms")
-    table.add_row("trim-safe", "yes" if verdict.trim_safe else "no")
+    table.add_row("trim-safe", ("yes" if verdict.trim_safe else "no") + ("" if verdict.trim_certain else ", uncertain"))
     table.add_row("verdict", f"{'PASS' if verdict.passed else 'FAIL'} ({verdict.rule})")
     out.print(table)
+    for doubt in verdict.doubts():
+        out.print(f"Too few clips: {doubt} Give more with --data and --max-clips.", style="yellow", soft_wrap=True)
     for example in verdict.examples:
         out.print(f"{example['audio_id']}: {example['a']!r} → {example['b']!r}", markup=False, soft_wrap=True)

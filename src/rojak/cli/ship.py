@@ -164,10 +164,13 @@ def package_(
     measure: Annotated[bool, typer.Option("--bench/--no-bench", help="Measure speed beside other programs.")] = True,
     example: Annotated[Path | None, typer.Option(help="A recording to put in; default: a synthetic voice.")] = None,
     language: Annotated[str, typer.Option(help="Prompted in the examples.")] = "ms",
-    max_clips: Annotated[int, typer.Option(help="Clips to verify with.", min=1)] = 64,
+    max_clips: Annotated[int, typer.Option(help="Clips to verify with.", min=1)] = 128,
     max_new_tokens: Annotated[int, typer.Option(help="Longest transcript of a clip while verifying.", min=1)] = 224,
     tar: Annotated[bool, typer.Option(help="Write OUT.tar too.")] = True,
-    check: Annotated[Path | None, typer.Option(help="Check a package instead of making one.")] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(help="Check a package instead of making one: its folder, with the tar beside it, or a tar."),
+    ] = None,
 ) -> None:
     """Put a finished model into one folder to hand over: exports, card, results, licences, checksums.
 
@@ -176,12 +179,18 @@ def package_(
     if check is not None:
         from rojak.export.package.check import check_package
 
+        beside = check.with_name(f"{check.name}.tar")
         warnings = check_package(check)
         out.print(f"{check}: every file is there and unchanged.", highlight=False, soft_wrap=True)
+        if check.is_dir() and beside.is_file():
+            check_package(beside)
+            out.print(f"{beside}: every file is there and unchanged.", highlight=False, soft_wrap=True)
         _warn(warnings)
         return
     if model is None or out_dir is None:
-        raise InputError("Give a model and a folder to write: `rojak package RUN OUT`; or `rojak package --check DIR`.")
+        raise InputError(
+            "Give a model and a folder to write: `rojak package RUN OUT`; or `rojak package --check DIR|TAR`."
+        )
     from rojak.export.bench.bench import BenchOptions
     from rojak.export.package.package import PackageOptions
     from rojak.export.package.package import package as run

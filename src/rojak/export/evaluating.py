@@ -9,10 +9,7 @@ from rojak.errors import InputError
 from rojak.evaluate.decode import ClipToDecode, Decoded, DecodeOptions
 from rojak.evaluate.evaluate import System, open_whisper
 from rojak.export.folder import EXPORT_FILE, read_export
-from rojak.export.runtime import HeardWord as RuntimeWord
 from rojak.export.runtime import Runtime, RuntimeOptions, open_model
-from rojak.model.pieces import languages_of
-from rojak.records import HeardWord
 
 CLIPS_AT_ONCE = 64
 """Clips whose sound is held while a runtime sorts them into batches."""
@@ -67,21 +64,8 @@ def decode_with(
                 language=heard.language,
                 decode_s=heard.decode_s,
                 mean_logprob=round(heard.avg_logprob, 4),
-                words=None if heard.words is None else _words(heard.words),
+                words=heard.words if options.word_times or heard.languages_from == "model" else None,
+                languages_from=heard.languages_from,
             )
         if on_progress:
             on_progress(len(group))
-
-
-def _words(words: tuple[RuntimeWord, ...]) -> tuple[HeardWord, ...]:
-    languages = languages_of([word.word for word in words])
-    return tuple(
-        HeardWord(
-            word=heard.word,
-            language=language,
-            start=round(heard.start_s, 3),
-            end=round(heard.end_s, 3),
-            confidence=round(heard.probability, 4),
-        )
-        for heard, language in zip(words, languages, strict=True)
-    )

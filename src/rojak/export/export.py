@@ -56,7 +56,7 @@ def export_model(model: str, out_dir: Path, wanted: str, dtype: str | None = Non
     with new_directory(out_dir) as folder, tempfile.TemporaryDirectory(dir=out_dir.parent) as plain:
         whisper = load_any(model)
         if chosen == "ggml":
-            ggml.check_vocabulary(whisper)
+            ggml.check_shape(whisper, dtype)
         write_plain(whisper, Path(plain))
         if chosen == "ct2":
             ctranslate2.write_ct2(Path(plain), folder, dtype)

@@ -82,21 +82,37 @@ def read_export(folder: Path, *, hashes: bool = False) -> ExportRecord:
     Raises:
         InputError: No export, of an unknown format, or a file is missing or changed.
     """
-    values = read_json(folder / EXPORT_FILE)
-    try:
-        record = ExportRecord(**values)
-        listed = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in record.files.items()}
-    except (TypeError, KeyError, ValueError, AttributeError):
-        raise InputError(f"{folder / EXPORT_FILE} is not a record that `rojak export` wrote; export again.") from None
-    if record.format not in get_args(Format):
-        known = ", ".join(get_args(Format))
-        raise InputError(f"{folder / EXPORT_FILE} names the format {record.format!r}; this Rojak knows {known}.")
-    for name, (size, digest) in listed.items():
+    record = parse_export(read_json(folder / EXPORT_FILE), str(folder / EXPORT_FILE))
+    for name, entry in record.files.items():
         path = folder / name
-        if ".." in Path(name).parts or Path(name).is_absolute():
-            raise InputError(f"{folder / EXPORT_FILE} names {name}, which is outside the folder; export again.")
         if not path.is_file():
             raise InputError(f"{folder} lacks {name}, which {EXPORT_FILE} names; copy it again or export again.")
-        if path.stat().st_size != size or (hashes and sha256_of(path) != digest):
+        if path.stat().st_size != entry["bytes"] or (hashes and sha256_of(path) != entry["sha256"]):
             raise InputError(f"{path} was changed after the export; copy it again or export again.")
+    return record
+
+
+def parse_export(values: Any, where: str) -> ExportRecord:
+    """Make a record of the content of `export.json`.
+
+    Args:
+        values: What was read.
+        where: Its path, for the sentence.
+
+    Raises:
+        InputError: It is no such record, or names files outside its folder.
+    """
+    try:
+        record = ExportRecord(**values)
+        whole = all(isinstance(e["bytes"], int) and isinstance(e["sha256"], str) for e in record.files.values())
+    except (TypeError, KeyError, AttributeError):
+        whole = False
+    if not whole:
+        raise InputError(f"{where} is not a record that `rojak export` wrote; export again.")
+    if record.format not in get_args(Format):
+        known = ", ".join(get_args(Format))
+        raise InputError(f"{where} names the format {record.format!r}; this Rojak knows {known}.")
+    outside = [name for name in record.files if ".." in Path(name).parts or Path(name).is_absolute()]
+    if outside:
+        raise InputError(f"{where} names {outside[0]}, which is outside the folder; export again.")
     return record

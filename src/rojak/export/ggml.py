@@ -5,9 +5,9 @@
     vocabulary                            int32 count, then length and bytes of each text token
     tensors                               int32 dimensions, name length, type; sizes innermost first; name; values
 
-The control tokens are not in the file: whisper.cpp knows their ids by OpenAI's vocabulary, so a model with another one
-cannot be written. See whisper.cpp `models/convert-pt-to-ggml.py` and `src/whisper.cpp` for the layout, ggml
-`ggml-quants.c` for the blocks of q8_0 and q5_0.
+The control tokens are not in the file: whisper.cpp knows their ids by OpenAI's vocabulary, in whose numbering every
+model is written (`openai.py`). See whisper.cpp `models/convert-pt-to-ggml.py` and `src/whisper.cpp` for the layout,
+ggml `ggml-quants.c` for the blocks of q8_0 and q5_0.
 """
 
 import struct
@@ -18,14 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from rojak.errors import InputError
+from rojak.export.openai import NUM_TEXT_TOKENS, named_weights, require_numbering
 from rojak.export.plain import copy_front
 from rojak.model.pieces import token_bytes
 from rojak.model.whisper import Whisper
 
 MAGIC = 0x67676D6C
-NUM_TEXT_TOKENS = 50257
-SMALLEST_VOCABULARY = 51865
-"""OpenAI's multilingual models: 50257 text tokens, 7 control tokens, 99 languages or more, 1501 times."""
 BLOCK = 32
 """Weights that share one scale."""
 
@@ -35,35 +33,9 @@ FILE_TYPES = {"f16": 1, "q8_0": 2007, "q5_0": 2008}
 """ggml's numbers for the type of a file; 2000 is the version of the quantised blocks."""
 DTYPES = tuple(FILE_TYPES)
 
-_PARTS = {
-    "self_attn.q_proj": "attn.query", "self_attn.k_proj": "attn.key", "self_attn.v_proj": "attn.value",
-    "self_attn.out_proj": "attn.out", "self_attn_layer_norm": "attn_ln",
-    "encoder_attn.q_proj": "cross_attn.query", "encoder_attn.k_proj": "cross_attn.key",
-    "encoder_attn.v_proj": "cross_attn.value", "encoder_attn.out_proj": "cross_attn.out",
-    "encoder_attn_layer_norm": "cross_attn_ln", "fc1": "mlp.0", "fc2": "mlp.2", "final_layer_norm": "mlp_ln",
-}  # fmt: skip
-_TOPS = {
-    "encoder.embed_positions.weight": "encoder.positional_embedding",
-    "decoder.embed_positions.weight": "decoder.positional_embedding",
-    "decoder.embed_tokens.weight": "decoder.token_embedding.weight",
-    "encoder.layer_norm.weight": "encoder.ln_post.weight", "encoder.layer_norm.bias": "encoder.ln_post.bias",
-    "decoder.layer_norm.weight": "decoder.ln.weight", "decoder.layer_norm.bias": "decoder.ln.bias",
-}  # fmt: skip
 _ALWAYS_FLOAT32 = ("conv1.bias", "conv2.bias", "positional_embedding")
 
 Floats = npt.NDArray[np.float32]
-
-
-def tensor_name(name: str) -> str:
-    """Give OpenAI's name, which whisper.cpp uses, of a transformers weight (without its leading `model.`)."""
-    if name in _TOPS:
-        return _TOPS[name]
-    side, rest = name.split(".", 1)
-    if not rest.startswith("layers."):
-        return name  # the convolutions are called the same
-    _, number, part = rest.split(".", 2)
-    part, kind = part.rsplit(".", 1)
-    return f"{side}.blocks.{number}.{_PARTS[part]}.{kind}"
 
 
 def quantize_q8_0(values: Floats) -> bytes:
@@ -90,39 +62,13 @@ def _half(scale: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     return scale.astype("<f2").view(np.uint8)
 
 
-def check_vocabulary(whisper: Whisper) -> None:
-    """Refuse a model whose tokens are not where whisper.cpp looks for them.
+def check_shape(whisper: Whisper, dtype: str) -> None:
+    """Refuse a model that whisper.cpp cannot hold.
 
     Raises:
-        InputError: Another vocabulary than OpenAI's, or language tags in the text.
+        InputError: Another order of tokens than OpenAI's, language tags, or a width that it cannot have.
     """
-    size = whisper.network.config.vocab_size
-    if whisper.tokens.end != NUM_TEXT_TOKENS or size < SMALLEST_VOCABULARY:
-        raise InputError(
-            f"--format ggml: {whisper.name} has a vocabulary of its own ({size} tokens, end-of-text "
-            f"{whisper.tokens.end}), and whisper.cpp knows only OpenAI's multilingual one ({SMALLEST_VOCABULARY} "
-            f"or more, {NUM_TEXT_TOKENS}); fine-tune one of OpenAI's models, or export ct2 or onnx."
-        )
-    if whisper.tokens.labelling.language_tags != "none":
-        raise InputError(
-            f"--format ggml: {whisper.name} writes language tags into its text, and whisper.cpp never lets a model do "
-            "that; train with language_tags: none, or export ct2 or onnx."
-        )
-
-
-def write_ggml(whisper: Whisper, plain_dir: Path, out_dir: Path, dtype: str) -> None:
-    """Write `ggml-DTYPE.bin`, and beside it what Rojak's own runtime reads tokens by.
-
-    Args:
-        whisper: Model with OpenAI's vocabulary.
-        plain_dir: The same model, written by `write_plain`.
-        out_dir: Existing folder to write into.
-        dtype: One of `DTYPES`.
-
-    Raises:
-        InputError: A vocabulary or a width that whisper.cpp cannot have.
-    """
-    check_vocabulary(whisper)
+    require_numbering(whisper, "--format ggml")
     config = whisper.network.config
     if (config.encoder_ffn_dim, config.decoder_ffn_dim) != (4 * config.d_model, 4 * config.d_model):
         raise InputError(
@@ -132,9 +78,22 @@ def write_ggml(whisper: Whisper, plain_dir: Path, out_dir: Path, dtype: str) -> 
         )
     if dtype != "f16" and config.d_model % BLOCK:
         raise InputError(f"--dtype {dtype}: the model's width {config.d_model} is no multiple of {BLOCK}; use f16.")
+
+
+def write_ggml(whisper: Whisper, plain_dir: Path, out_dir: Path, dtype: str) -> None:
+    """Write `ggml-DTYPE.bin`, and beside it what Rojak's own runtime reads tokens by.
+
+    Args:
+        whisper: Model that `check_shape` lets through.
+        plain_dir: The same model, written by `write_plain`.
+        out_dir: Existing folder to write into.
+        dtype: One of `DTYPES`.
+    """
+    config = whisper.network.config
+    numbering = require_numbering(whisper, "--format ggml")
     with (out_dir / f"ggml-{dtype}.bin").open("wb") as file:
         settings = (
-            config.vocab_size, config.max_source_positions, config.d_model, config.encoder_attention_heads,
+            numbering.size, config.max_source_positions, config.d_model, config.encoder_attention_heads,
             config.encoder_layers, config.max_target_positions, config.d_model, config.decoder_attention_heads,
             config.decoder_layers, config.num_mel_bins, FILE_TYPES[dtype],
         )  # fmt: skip
@@ -142,15 +101,16 @@ def write_ggml(whisper: Whisper, plain_dir: Path, out_dir: Path, dtype: str) -> 
         filters = np.ascontiguousarray(whisper.extractor.mel_filters.T, dtype="<f4")
         file.write(struct.pack("<2i", *filters.shape) + filters.tobytes())
         _write_vocabulary(file, whisper)
-        for name, tensor in whisper.network.model.state_dict().items():
-            _write_tensor(file, tensor_name(name), tensor.float().cpu().numpy(), dtype)
+        for name, tensor in named_weights(whisper, numbering).items():
+            _write_tensor(file, name, tensor.float().cpu().numpy(), dtype)
     copy_front(plain_dir, out_dir)
 
 
 def _write_vocabulary(file: BinaryIO, whisper: Whisper) -> None:
     file.write(struct.pack("<i", NUM_TEXT_TOKENS))
     for token in range(NUM_TEXT_TOKENS):
-        piece = token_bytes(whisper.tokens, token)
+        is_own = token < whisper.tokens.end
+        piece = token_bytes(whisper.tokens, token) if is_own else f"<|unused_{token}|>".encode()
         file.write(struct.pack("<i", len(piece)) + piece)
 
 

@@ -14,6 +14,7 @@ from rojak.audio import Samples
 from rojak.errors import InputError
 from rojak.evaluate.decode import Context
 from rojak.export.folder import EXPORT_FILE, read_export
+from rojak.records import HeardWord
 
 Kind = Literal["transformers", "ct2", "onnx", "ggml"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -41,16 +42,6 @@ class RuntimeOptions:
 
 
 @dataclass(frozen=True)
-class HeardWord:
-    """A word, when it is said (seconds from the clip's start), and the probability the model gave it (0–1)."""
-
-    word: str
-    start_s: float
-    end_s: float
-    probability: float
-
-
-@dataclass(frozen=True)
 class Decoded:
     """What was heard in one clip.
 
@@ -59,16 +50,19 @@ class Decoded:
         tokens: Ids of the text, in the model's own vocabulary.
         avg_logprob: Mean natural logarithm of the probabilities of the tokens and, unless cut off, the end-of-text.
         language: The code in the prompt, given or detected.
-        words: With `word_times`; None without, and from a kind that cannot.
+        words: Its words with their languages, particles that were put back marked; with times and confidence where
+            `word_times` was asked for and the kind can.
         decode_s: The clip's share of its batch's seconds, front end included.
+        languages_from: Who says which language each word is in: a model that tags them, or the tagger of text.
     """
 
     text: str
     tokens: tuple[int, ...]
     avg_logprob: float
     language: str
-    words: tuple[HeardWord, ...] | None
+    words: tuple[HeardWord, ...]
     decode_s: float
+    languages_from: Literal["model", "tagger"] = "tagger"
 
 
 class Runtime(Protocol):

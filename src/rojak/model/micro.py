@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -23,10 +24,18 @@ HEAD_OFFSETS = (-3, -1, 1, 3)
 HEAD_SHARPNESS = 1.5
 
 
-def build_tokenizer(texts: Iterable[str], num_text_tokens: int = NUM_TEXT_TOKENS) -> WhisperTokenizer:
+def build_tokenizer(
+    texts: Iterable[str], num_text_tokens: int = NUM_TEXT_TOKENS, *, filled_up_to: int = 0
+) -> WhisperTokenizer:
     """Train a byte-level BPE and lay Whisper's control tokens behind it in Whisper's own order.
 
     Timestamps come last, as everywhere in Whisper: decoders take every id above `<|notimestamps|>` for a time.
+
+    Args:
+        texts: What is to be spelt.
+        num_text_tokens: Most text tokens.
+        filled_up_to: Add text tokens that nothing is spelt with until there are so many, the last one empty; OpenAI's
+            vocabulary has 50257.
     """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -39,6 +48,9 @@ def build_tokenizer(texts: Iterable[str], num_text_tokens: int = NUM_TEXT_TOKENS
     bpe.train_from_iterator((f" {text}" for text in texts), trainer)
     vocabulary: dict[str, int] = bpe.get_vocab()
     merges = [tuple(merge) for merge in _merges(bpe)]
+    if filled_up_to:
+        vocabulary |= {f"unused{number}": number for number in range(len(vocabulary), filled_up_to - 1)}
+        vocabulary[""] = filled_up_to - 1
     tokenizer = WhisperTokenizer(vocab=vocabulary, merges=merges)
     languages = [f"<|{code}|>" for code in WHISPER_LANGUAGES]
     controls = ["<|endoftext|>", "<|startoftranscript|>", *languages, "<|translate|>", "<|transcribe|>"]
@@ -78,12 +90,37 @@ def look_nearby(network: WhisperForConditionalGeneration) -> None:
                 key[cosines, half + pairs] += HEAD_SHARPNESS
 
 
-def build_micro(texts: Iterable[str], folder: Path, seed: int) -> None:
-    """Write an untrained `rojak-micro`: a true Whisper of about 4 M parameters, 80 mels, 1500 + 448 positions."""
-    tokenizer = build_tokenizer(texts)
+def build_untrained(name: str, tokenizer: WhisperTokenizer, seed: int, **shape: Any) -> Whisper:
+    """Build a Whisper with random weights.
+
+    Args:
+        name: What it is called.
+        tokenizer: From `build_tokenizer`.
+        seed: Of the weights.
+        shape: Fields of `WhisperConfig`.
+    """
     tokens = SpeechTokens.of(tokenizer)
     config = WhisperConfig(
         vocab_size=len(tokenizer),
+        decoder_start_token_id=tokens.start,
+        bos_token_id=tokens.end,
+        eos_token_id=tokens.end,
+        pad_token_id=tokens.end,
+        **shape,
+    )
+    torch.manual_seed(seed)
+    network = WhisperForConditionalGeneration(config)
+    # The library's defaults name token ids of OpenAI's vocabulary.
+    network.generation_config.suppress_tokens = network.generation_config.begin_suppress_tokens = None
+    return Whisper(name, network, tokens, WhisperFeatureExtractor(feature_size=config.num_mel_bins))
+
+
+def build_micro(texts: Iterable[str], folder: Path, seed: int) -> None:
+    """Write an untrained `rojak-micro`: a true Whisper of about 4 M parameters, 80 mels, 1500 + 448 positions."""
+    whisper = build_untrained(
+        "rojak-micro",
+        build_tokenizer(texts),
+        seed,
         num_mel_bins=80,
         d_model=192,
         encoder_layers=4,
@@ -92,16 +129,8 @@ def build_micro(texts: Iterable[str], folder: Path, seed: int) -> None:
         decoder_attention_heads=4,
         encoder_ffn_dim=768,
         decoder_ffn_dim=768,
-        decoder_start_token_id=tokens.start,
-        bos_token_id=tokens.end,
-        eos_token_id=tokens.end,
-        pad_token_id=tokens.end,
         # The library's 0.02 suits widths of 384 and more (docs/decisions/0004-how-rojak-micro-starts.md).
         init_std=0.06,
     )
-    torch.manual_seed(seed)
-    network = WhisperForConditionalGeneration(config)
-    look_nearby(network)
-    # The library's defaults name token ids of OpenAI's vocabulary.
-    network.generation_config.suppress_tokens = network.generation_config.begin_suppress_tokens = None
-    save_whisper(Whisper("rojak-micro", network, tokens, WhisperFeatureExtractor(feature_size=80)), folder)
+    look_nearby(whisper.network)
+    save_whisper(whisper, folder)

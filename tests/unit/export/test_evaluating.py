@@ -14,7 +14,8 @@ from rojak.evaluate.evaluate import EvaluateOptions, evaluate
 from rojak.evaluate.predict import predict
 from rojak.export.evaluating import CLIPS_AT_ONCE, decode_with, open_system
 from rojak.export.export import export_model
-from rojak.export.runtime import Decoded, HeardWord, Languages, RuntimeOptions
+from rojak.export.runtime import Decoded, Languages, RuntimeOptions
+from rojak.records import HeardWord
 
 
 class Parrot:
@@ -30,8 +31,9 @@ class Parrot:
     ) -> list[Decoded]:
         self.calls.append((len(audio), options))
         assert language is not None
+        words = (HeardWord(word="boleh", language="ms", start=0.1, end=0.4, confidence=0.9),)
         return [
-            Decoded(f"boleh {len(one)}", (1,), -0.25, code or "en", (HeardWord("boleh", 0.1, 0.4, 0.9),), 0.01)
+            Decoded(f"boleh {len(one)}", (1,), -0.25, code or "en", words, 0.01)
             for one, code in zip(audio, language, strict=True)
         ]
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from rojak.export.runtime import Decoded, HeardWord, Kind, RuntimeOptions
-from rojak.export.verify import Clip, Verdict, verify
+from rojak.export.runtime import Decoded, Kind, RuntimeOptions
+from rojak.export.verify import Clip, Verdict, measure_loss, verify
+from rojak.records import HeardWord
 
 CLIPS = [Clip(f"c{number}", np.zeros(16000, np.float32), f"satu dua tiga word{number}", "ms") for number in range(100)]
 
@@ -26,9 +27,8 @@ class Said:
 
     def transcribe(self, audio: Sequence, language: object = None, options: RuntimeOptions | None = None) -> list:
         texts = self.texts[(options or RuntimeOptions()).context]
-        return [
-            Decoded(text, (len(text),), -0.1, "ms", (HeardWord("satu", self.shift_s, 1.0, 0.9),), 0.1) for text in texts
-        ]
+        words = (HeardWord(word="satu", language="ms", start=self.shift_s, end=1.0),)
+        return [Decoded(text, (len(text),), -0.1, "ms", words, 0.1) for text in texts]
 
 
 def right() -> list[str]:
@@ -65,3 +65,35 @@ def test_floats_are_held_to_the_text_and_integers_to_the_error_rate(dtype: str, 
 @pytest.mark.parametrize(("full", "trim", "safe"), [(0, 1, True), (0, 2, False), (5, 0, True)])
 def test_trimming_may_cost_three_tenths_of_a_point(full: int, trim: int, safe: bool) -> None:
     assert judge(full, "int8", trim).trim_safe is safe
+
+
+def test_too_few_clips_are_called_too_few() -> None:
+    equal = judge(0, "int8")
+    assert (equal.wer_loss.points, equal.wer_loss.low) == (0, 0)
+    assert equal.wer_loss.high == pytest.approx(0.75), "400 words: one in 3 % of the clips may differ unseen"
+    assert equal.passed
+    assert not equal.certain
+    assert (
+        "100 clips are too few to be sure that the error rate of said is at most 0.5 points worse" in equal.doubts()[0]
+    )
+    assert "about 230 would do" in equal.doubts()[0]
+    assert judge(0, "f16").certain, "equal text is no estimate"
+    bad = judge(20, "int8", trim=40)
+    assert (bad.passed, bad.certain) == (False, True)
+    assert 2 < bad.wer_loss.low < bad.wer_loss.points == 5 < bad.wer_loss.high < 8
+    assert bad.trim_certain
+    assert bad.doubts() == []
+    clear = measure_loss(np.tile([0.0, 10.0], (500, 1)), np.tile([0.0, 10.0], (500, 1)))
+    assert clear.is_certain(0.3)
+    assert clear.clips_wanted(0.3, 500) is None
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(60):
+        before, worse = rng.poisson(1.0, 150), rng.random(150) < 0.1
+        counts = [np.column_stack([errors, np.full(150, 8)]).astype(float) for errors in (before, before + worse)]
+        loss = measure_loss(*counts)
+        held += loss.low <= 100 * 0.1 / 8 <= loss.high
+    assert held >= 52

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rojak.export.runtimes.ctranslate2 import heard_words
+from rojak.export.runtimes.ctranslate2 import timed_words
 from rojak.model.micro import build_tokenizer
 from rojak.model.whisper import SpeechTokens
 
@@ -16,16 +16,19 @@ def tokens() -> SpeechTokens:
 def test_words_are_those_of_the_text_and_times_follow(tokens: SpeechTokens, text: str) -> None:
     ids = tokens.encode(text)
     times = [0.1 * place for place in range(len(ids) + 1)]
-    words = heard_words(tokens, ids, times, [0.5] * len(ids))
+    words = timed_words(tokens, ids, "ms", times, [0.5] * len(ids))
     assert "".join(word.word for word in words) == text.replace(" ", "")
     assert len(words) == len(text.split()) + (2 if "我" in text else 1 if "没" in text else 0)
-    assert words[0].start_s <= 0.1, "only a space may stand before it"
-    assert words[-1].end_s == times[-1]
-    assert all(word.start_s < word.end_s for word in words)
-    assert [word.probability for word in words] == pytest.approx([0.5] * len(words))
+    spans = [(word.start or 0.0, word.end or 0.0) for word in words]
+    assert spans[0][0] <= 0.1, "only a space may stand before it"
+    assert spans[-1][1] == pytest.approx(times[-1])
+    assert all(start < end for start, end in spans)
+    assert words[0].language == ("ms" if text.startswith("saya") else "zh" if text.startswith("我") else "ta")
+    assert [word.confidence for word in words] == pytest.approx([0.5] * len(words))
 
 
 def test_half_a_character_does_not_end_the_world(tokens: SpeechTokens) -> None:
     ids = tokens.encode("我")[:-1]
-    assert [word.word for word in heard_words(tokens, ids, list(range(len(ids) + 1)), [1.0] * len(ids))] == ["�"]
-    assert heard_words(tokens, [], [0.0], []) == ()
+    words = timed_words(tokens, ids, "zh", list(range(len(ids) + 1)), [1.0] * len(ids))
+    assert [word.word for word in words] == ["�"]
+    assert timed_words(tokens, [], "zh", [0.0], []) == ()

@@ -1,38 +1,30 @@
 import pytest
 import torch
-from transformers import WhisperConfig, WhisperForConditionalGeneration
+from transformers import WhisperForConditionalGeneration
 
 from rojak.errors import InputError
-from rojak.model.micro import build_tokenizer
+from rojak.model.micro import build_tokenizer, build_untrained
 from rojak.model.names import token_counter
-from rojak.model.whisper import IGNORED, SpeechTokens, encode_audio, load_whisper, token_losses
+from rojak.model.whisper import IGNORED, SpeechTokens, Whisper, encode_audio, load_whisper, token_losses
 
 TEXTS = ["saya nak makan nasi lemak", "can you help me", "你好吗", "நான் வீட்டுக்கு போறேன்", "boleh lah"] * 20
 
 
 @pytest.fixture(scope="module")
-def tokens() -> SpeechTokens:
-    return SpeechTokens.of(build_tokenizer(TEXTS, 300))
+def whisper() -> Whisper:
+    size = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    return build_untrained("tiny", build_tokenizer(TEXTS, 300), 0, **size, **heads)
 
 
 @pytest.fixture(scope="module")
-def network(tokens: SpeechTokens) -> WhisperForConditionalGeneration:
-    config = WhisperConfig(
-        vocab_size=len(tokens.tokenizer),
-        d_model=16,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_ffn_dim=32,
-        decoder_start_token_id=tokens.start,
-        pad_token_id=tokens.end,
-        bos_token_id=tokens.end,
-        eos_token_id=tokens.end,
-    )
-    torch.manual_seed(0)
-    return WhisperForConditionalGeneration(config).eval()
+def tokens(whisper: Whisper) -> SpeechTokens:
+    return whisper.tokens
+
+
+@pytest.fixture(scope="module")
+def network(whisper: Whisper) -> WhisperForConditionalGeneration:
+    return whisper.network.eval()
 
 
 def test_control_tokens_lie_as_in_whisper(tokens: SpeechTokens) -> None:

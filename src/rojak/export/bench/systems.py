@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rojak.audio import SAMPLE_RATE, Samples
-from rojak.errors import InputError
 
 WINDOW_S = 30.0
 PROMPT_TOKENS = 4
-OPENAI_VOCABULARIES = (51864, 51865, 51866)
-"""openai-whisper has its tokens built in; a model with others cannot be run by it."""
 
 
 @dataclass(frozen=True)
@@ -133,31 +130,31 @@ def open_transformers(job: Job) -> Hear:
 
 
 def open_openai_whisper(job: Job) -> Hear:
-    """openai-whisper on the same weights, renamed to its own names."""
+    """openai-whisper on the same weights, renamed and renumbered; its tokens are read with the model's vocabulary."""
     import whisper as openai
 
-    from rojak.export.bench.openai import convert_weights
+    from rojak.export.openai import named_weights, require_numbering
     from rojak.model.whisper import load_whisper
 
     loaded = load_whisper(job.model)
+    numbering = require_numbering(loaded, "openai-whisper")
     config: Any = loaded.network.config
-    if config.vocab_size not in OPENAI_VOCABULARIES:
-        raise InputError("openai-whisper has OpenAI's vocabulary built in, and this model has another.")
     dims = openai.model.ModelDimensions(
         n_mels=config.num_mel_bins,
         n_audio_ctx=config.max_source_positions,
         n_audio_state=config.d_model,
         n_audio_head=config.encoder_attention_heads,
         n_audio_layer=config.encoder_layers,
-        n_vocab=config.vocab_size,
+        n_vocab=numbering.size,
         n_text_ctx=config.max_target_positions,
         n_text_state=config.d_model,
         n_text_head=config.decoder_attention_heads,
         n_text_layer=config.decoder_layers,
     )
     network = openai.model.Whisper(dims)
-    network.load_state_dict(convert_weights(loaded.network.state_dict()), strict=False)
+    network.load_state_dict(named_weights(loaded, numbering))
     network.eval()
+    settings: Any = loaded.network.generation_config
     how: dict[str, Any] = {
         "language": job.language,
         "temperature": 0.0,
@@ -166,11 +163,18 @@ def open_openai_whisper(job: Job) -> Hear:
         "fp16": False,
         "sample_len": job.max_new_tokens,
         "no_speech_threshold": None,
+        # Its own lists are ids of OpenAI's vocabulary.
+        "suppress_tokens": list(settings.suppress_tokens or ()),
+        "suppress_blank": bool(settings.begin_suppress_tokens),
     }
 
     def hear(clips: Sequence[Samples], batch: int) -> list[str]:
         del batch  # it has none
-        return [str(network.transcribe(samples, **how)["text"]).strip() for samples in clips]
+        texts = []
+        for samples in clips:
+            segments = network.transcribe(samples, **how)["segments"]
+            texts.append(" ".join(loaded.tokens.decode(segment["tokens"]) for segment in segments))
+        return texts
 
     return hear
 

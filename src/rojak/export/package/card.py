@@ -9,6 +9,7 @@ from rojak.export.bench.bench import BenchResult
 from rojak.export.bench.show import to_markdown
 from rojak.export.folder import ExportRecord
 from rojak.export.package.facts import Facts, describe_target, describe_value
+from rojak.export.verify import Loss
 
 EXAMPLE_WAV = "example/clip.wav"
 
@@ -139,16 +140,18 @@ def _results(facts: Facts) -> list[str]:
 
 
 def _verification(records: dict[str, ExportRecord]) -> str:
-    head = ("Folder", "Format", "Clips", "Same text", "WER of the original → here", "Trim-safe", "Verdict")
+    head = ("Folder", "Format", "Clips", "Same text", "WER of the original → here", "WER lost", "Trim-safe", "Verdict")
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for folder, record in records.items():
         kind, found = f"{record.format} {record.dtype}", record.verify
         if found is None:
-            lines.append(f"| `{folder}` | {kind} | | | | | **not verified** |")
+            lines.append(f"| `{folder}` | {kind} | | | | | | **not verified** |")
         else:
             wer = f"{found['wer_a']:.2f} → {found['wer_b']:.2f} %"
-            cells = (f"{found['num_clips']}", f"{found['same_text']:.1%}", wer, "yes" if record.trim_safe else "no")
-            lines.append(f"| `{folder}` | {kind} | {' | '.join(cells)} | {'PASS' if found['passed'] else '**FAIL**'} |")
+            trim = ("yes" if record.trim_safe else "no") + ("" if found["trim_certain"] else ", uncertain")
+            cells = (f"{found['num_clips']}", f"{found['same_text']:.1%}", wer, str(Loss(**found["wer_loss"])), trim)
+            verdict = ("PASS" if found["passed"] else "**FAIL**") + ("" if found["certain"] else ", uncertain")
+            lines.append(f"| `{folder}` | {kind} | {' | '.join(cells)} | {verdict} |")
     sources = {record.verify["data"] for record in records.values() if record.verify}
     return "\n".join([*lines, "", f"Compared on: {', '.join(sorted(sources)) or 'nothing'}."])
 

@@ -116,6 +116,11 @@ def find_warnings(facts: Facts, records: dict[str, ExportRecord], *, benchmarked
             found.append(
                 f"Verification failed: {name} does not say the same as the original ({record.verify['rule']})."
             )
+        elif not record.verify["certain"]:
+            found.append(
+                f"Verification uncertain: {record.verify['num_clips']} clips are too few to be sure that {name} is as "
+                f"good as the original ({record.verify['rule']})."
+            )
     if facts.licence is None:
         found.append(f"Licence unknown: look up that of the base model {facts.base} before handing this on.")
     if facts.data is None:

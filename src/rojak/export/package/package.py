@@ -60,7 +60,7 @@ class PackageOptions:
     exports: tuple[str, ...] = ("ct2:int8",)
     data_dir: Path | None = None
     evaluation: Path | None = None
-    max_clips: int = 64
+    max_clips: int = 128
     max_new_tokens: int = 224
     verify: bool = True
     bench: BenchOptions | None = None

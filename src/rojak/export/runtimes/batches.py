@@ -1,13 +1,16 @@
-"""What all runtimes share: clips become batches of features of one length, tokens become text.
+"""What all runtimes share: clips become batches of one length, tokens become text and words.
 
-The features are Rojak's own (`features.mel`) in every runtime, so that a difference in text is never one of front ends.
+The features are Rojak's own (`features.mel`) in every runtime but whisper.cpp's, so that a difference in text is never
+one of front ends.
 """
 
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,11 +19,13 @@ from transformers import WhisperFeatureExtractor, WhisperTokenizer
 from rojak.audio import SAMPLE_RATE, Samples
 from rojak.errors import InputError
 from rojak.evaluate.decode import ClipToDecode
-from rojak.export.runtime import Decoded, HeardWord, Languages, RuntimeOptions
+from rojak.export.runtime import Decoded, Kind, Languages, RuntimeOptions
 from rojak.features.mel import SAMPLES_PER_POSITION, WINDOW_SECONDS, LogMel
 from rojak.model.labelling import read_labelling
+from rojak.model.labels import word_languages
+from rojak.model.pieces import Piece, cut_into_words
 from rojak.model.whisper import SpeechTokens
-from rojak.records import LANGUAGES
+from rojak.records import LANGUAGES, HeardWord
 from rojak.runs import read_json
 
 
@@ -29,19 +34,32 @@ class Batch:
     """Clips that are decoded together.
 
     Attributes:
-        mel: `(batch, mels, frames)` float32.
-        languages: Codes; None where the language is to be detected.
         samples: Each clip's own sound, without padding.
+        languages: Codes; None where the language is to be detected.
+        length_s: Seconds of the window that each is laid into.
+        log_mel: The model's front end.
     """
 
-    mel: torch.Tensor
-    languages: list[str | None]
     samples: list[Samples]
+    languages: list[str | None]
+    length_s: float
+    log_mel: LogMel
+
+    @cached_property
+    def mel(self) -> torch.Tensor:
+        """`(batch, mels, frames)` float32."""
+        return self.log_mel(torch.from_numpy(_stack(self.samples, self.length_s)))
 
     @property
     def durations_s(self) -> list[float]:
         """Seconds of each clip, without padding."""
         return [len(samples) / SAMPLE_RATE for samples in self.samples]
+
+    def codes(self, detect: Callable[[], Sequence[str]]) -> list[str]:
+        """Give each clip's language, those that are not given from `detect`, which hears the whole batch."""
+        if None not in self.languages:
+            return [code for code in self.languages if code is not None]
+        return [given or heard for given, heard in zip(self.languages, detect(), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -89,7 +107,7 @@ def forbidden_controls(tokens: SpeechTokens, vocabulary_size: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Heard:
-    """What a runtime gives for one clip: text tokens, the mean of their log-probabilities, language, words."""
+    """What a runtime gives for a clip: text tokens, mean of their log-probabilities, language, timed words."""
 
     tokens: list[int]
     avg_logprob: float
@@ -97,48 +115,58 @@ class Heard:
     words: tuple[HeardWord, ...] | None = None
 
 
-def transcribe_batches(
-    tokens: SpeechTokens,
-    log_mel: LogMel,
-    audio: Sequence[Samples],
-    language: Languages,
-    options: RuntimeOptions,
-    hear: Callable[[Batch, RuntimeOptions], list[Heard]],
-) -> list[Decoded]:
-    """Sort clips into batches, let `hear` decode them, and give the results in the order of the clips.
+@dataclass(frozen=True)
+class BatchRuntime:
+    """A model that is ready to listen (`Runtime`), of any kind.
 
-    Args:
-        tokens: The model's vocabulary.
+    Attributes:
+        name: What the user called it.
+        kind: Which program runs it.
+        tokens: Its vocabulary.
         log_mel: Its front end.
-        audio: Clips of at most 30 s.
-        language: For all, for each, or None.
-        options: How to decode.
+        trim_safe: See `Runtime`.
         hear: Decodes one batch.
-
-    Raises:
-        InputError: A clip over 30 s; an unknown language.
     """
-    languages = list_languages(tokens, language, len(audio))
-    groups: dict[float, list[int]] = defaultdict(list)
-    for index, samples in enumerate(audio):
-        check_length(index, samples)
-        groups[ClipToDecode(index, samples, None).window_s(options.context)].append(index)
-    results: dict[int, Decoded] = {}
-    for length_s, members in sorted(groups.items()):
-        size = max(1, int(options.batch_seconds // length_s))
-        for start in range(0, len(members), size):
-            chosen = members[start : start + size]
-            started = time.perf_counter()
-            batch = Batch(
-                log_mel(torch.from_numpy(_stack([audio[index] for index in chosen], length_s))),
-                [languages[index] for index in chosen],
-                [audio[index] for index in chosen],
-            )
-            heard = hear(batch, options)
-            seconds = (time.perf_counter() - started) / len(chosen)
-            for index, clip in zip(chosen, heard, strict=True):
-                results[index] = _decoded(tokens, clip, seconds)
-    return [results[index] for index in range(len(audio))]
+
+    name: str
+    kind: Kind
+    tokens: SpeechTokens
+    log_mel: LogMel
+    trim_safe: bool
+    hear: Callable[[Batch, RuntimeOptions], list[Heard]]
+
+    @property
+    def num_mels(self) -> int:
+        """80 or 128."""
+        return self.log_mel.num_mels
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes that the model has a token for."""
+        return tuple(self.tokens.languages)
+
+    def transcribe(
+        self, audio: Sequence[Samples], language: Languages = None, options: RuntimeOptions | None = None
+    ) -> list[Decoded]:
+        """See `Runtime.transcribe`; sorts clips into batches and gives the results in the order of the clips."""
+        options = options or RuntimeOptions()
+        languages = list_languages(self.tokens, language, len(audio))
+        groups: dict[float, list[int]] = defaultdict(list)
+        for index, samples in enumerate(audio):
+            check_length(index, samples)
+            groups[ClipToDecode(index, samples, None).window_s(options.context)].append(index)
+        results: dict[int, Decoded] = {}
+        for length_s, members in sorted(groups.items()):
+            size = max(1, int(options.batch_seconds // length_s))
+            for start in range(0, len(members), size):
+                chosen = members[start : start + size]
+                started = time.perf_counter()
+                batch = Batch([audio[i] for i in chosen], [languages[i] for i in chosen], length_s, self.log_mel)
+                heard = self.hear(batch, options)
+                seconds = (time.perf_counter() - started) / len(chosen)
+                for index, clip in zip(chosen, heard, strict=True):
+                    results[index] = _decoded(self.tokens, clip, seconds)
+        return [results[index] for index in range(len(audio))]
 
 
 def check_length(index: int, samples: Samples) -> None:
@@ -169,5 +197,27 @@ def _stack(clips: Sequence[Samples], length_s: float) -> Samples:
 
 
 def _decoded(tokens: SpeechTokens, heard: Heard, seconds: float) -> Decoded:
-    text = tokens.decode(heard.tokens)
-    return Decoded(text, tuple(heard.tokens), heard.avg_logprob, heard.language, heard.words, seconds)
+    text, words = tokens.decode(heard.tokens), heard.words
+    if words is None:
+        words = words_of(tokens, heard.tokens, heard.language)
+    who: Literal["model", "tagger"] = "tagger" if tokens.labelling.language_tags == "none" else "model"
+    return Decoded(text, tuple(heard.tokens), heard.avg_logprob, heard.language, words, seconds, who)
+
+
+def words_of(
+    tokens: SpeechTokens, ids: Sequence[int], language: str, heard: Callable[[Piece], dict[str, Any]] | None = None
+) -> tuple[HeardWord, ...]:
+    """Give the words of decoded tokens with their languages.
+
+    Args:
+        tokens: The vocabulary.
+        ids: Decoded tokens, language tags included.
+        language: That of the prompt.
+        heard: Gives a word's `start`, `end` and `confidence`, where the runtime knows them.
+    """
+    pieces = cut_into_words(tokens, ids)
+    languages = word_languages(tokens, ids, pieces, language)
+    return tuple(
+        HeardWord(word=piece.word, language=said, **(heard(piece) if heard else {}))
+        for piece, said in zip(pieces, languages, strict=True)
+    )

@@ -12,54 +12,31 @@ from typing import Any
 import numpy as np
 import torch
 
-from rojak.audio import Samples
 from rojak.errors import InputError, MissingExtraError
 from rojak.export.folder import ExportRecord
-from rojak.export.runtime import Decoded, Device, HeardWord, Kind, Languages, RuntimeOptions
-from rojak.export.runtimes.batches import Batch, Front, Heard, open_front, transcribe_batches
-from rojak.model.pieces import cut_into_words
+from rojak.export.runtime import Device, RuntimeOptions
+from rojak.export.runtimes.batches import Batch, BatchRuntime, Front, Heard, open_front, words_of
+from rojak.model.pieces import Piece
 from rojak.model.whisper import SpeechTokens
 from rojak.model.word_times import POSITION_S
+from rojak.records import HeardWord
 
 
 @dataclass(frozen=True)
-class Ct2Runtime:
-    """A Whisper in CTranslate2."""
+class _Ct2:
+    """A Whisper in CTranslate2 and what belongs to it."""
 
-    name: str
     model: Any
     front: Front
-    trim_safe: bool
-    kind: Kind = "ct2"
 
-    @property
-    def num_mels(self) -> int:
-        """80 or 128."""
-        return self.front.log_mel.num_mels
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """Codes that the model has a token for."""
-        return tuple(self.front.tokens.languages)
-
-    def transcribe(
-        self, audio: Sequence[Samples], language: Languages = None, options: RuntimeOptions | None = None
-    ) -> list[Decoded]:
-        """See `Runtime.transcribe`."""
-        options = options or RuntimeOptions()
-        return transcribe_batches(self.front.tokens, self.front.log_mel, audio, language, options, self._hear)
-
-    def _hear(self, batch: Batch, options: RuntimeOptions) -> list[Heard]:
+    def hear(self, batch: Batch, options: RuntimeOptions) -> list[Heard]:
+        """Decode one batch, greedily."""
         import ctranslate2
 
         tokens = self.front.tokens
         mel = ctranslate2.StorageView.from_array(np.ascontiguousarray(batch.mel.cpu().numpy()))
         encoded = self.model.encode(mel)
-        codes = [code or "en" for code in batch.languages]
-        if None in batch.languages:
-            found = self.model.detect_language(encoded)
-            pairs = zip(batch.languages, found, strict=True)
-            codes = [code or best[0][0].strip("<|>") for code, best in pairs]
+        codes = batch.codes(lambda: [best[0][0].strip("<|>") for best in self.model.detect_language(encoded)])
         results = self.model.generate(
             encoded,
             [tokens.prompt(code) for code in codes],
@@ -101,30 +78,33 @@ class Ct2Runtime:
                 for token, position in result.alignments:
                     starts.setdefault(token, position * POSITION_S)
                 times = [starts[token] for token in range(len(texts[row]) + 1)]
-                found[row] = heard_words(tokens, texts[row], times, result.text_token_probs)
+                found[row] = timed_words(tokens, texts[row], code, times, result.text_token_probs)
         return [found[row] for row in range(len(texts))]
 
 
-def heard_words(
-    tokens: SpeechTokens, ids: Sequence[int], starts_s: Sequence[float], probabilities: Sequence[float]
+def timed_words(
+    tokens: SpeechTokens, ids: Sequence[int], language: str, starts_s: Sequence[float], probabilities: Sequence[float]
 ) -> tuple[HeardWord, ...]:
-    """Join tokens to words.
+    """Give words with times.
 
     Args:
         tokens: The vocabulary.
         ids: Tokens of the text.
+        language: That of the prompt.
         starts_s: When each token begins, and behind the last when it ends.
         probabilities: Of each token.
     """
-    words = []
-    for piece in cut_into_words(tokens, ids):
+
+    def heard(piece: Piece) -> dict[str, float]:
         logs = [math.log(max(probabilities[place], 1e-30)) for place in piece.tokens]
         start_s, end_s = starts_s[piece.tokens[0]], starts_s[piece.tokens[-1] + 1]
-        words.append(HeardWord(piece.word, start_s, end_s, math.exp(sum(logs) / len(logs))))
-    return tuple(words)
+        confidence = math.exp(sum(logs) / len(logs))
+        return {"start": round(start_s, 3), "end": round(end_s, 3), "confidence": round(confidence, 4)}
+
+    return words_of(tokens, ids, language, heard)
 
 
-def open_ct2(folder: Path, record: ExportRecord, device: Device) -> Ct2Runtime:
+def open_ct2(folder: Path, record: ExportRecord, device: Device) -> BatchRuntime:
     """Load a CTranslate2 export.
 
     Raises:
@@ -144,4 +124,5 @@ def open_ct2(folder: Path, record: ExportRecord, device: Device) -> Ct2Runtime:
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder} cannot be opened by CTranslate2 ({reason}); export again.") from error
-    return Ct2Runtime(str(folder), model, open_front(folder), record.trim_safe)
+    front = open_front(folder)
+    return BatchRuntime(str(folder), "ct2", front.tokens, front.log_mel, record.trim_safe, _Ct2(model, front).hear)

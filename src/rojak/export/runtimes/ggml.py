@@ -4,8 +4,6 @@ Reads a folder of `rojak export --format ggml`. The features are whisper.cpp's o
 """
 
 import math
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,71 +12,48 @@ import torch
 
 from rojak.audio import Samples
 from rojak.errors import MissingExtraError
-from rojak.evaluate.decode import ClipToDecode
 from rojak.export.folder import ExportRecord, read_export
-from rojak.export.runtime import Decoded, Kind, Languages, RuntimeOptions
-from rojak.export.runtimes.batches import Front, check_length, list_languages, open_front
+from rojak.export.openai import NUM_TEXT_TOKENS
+from rojak.export.runtime import RuntimeOptions
+from rojak.export.runtimes.batches import Batch, BatchRuntime, Front, Heard, open_front
 from rojak.model.word_times import POSITION_S
 
 
 @dataclass(frozen=True)
-class GgmlRuntime:
-    """A Whisper in whisper.cpp."""
+class _Ggml:
+    """A Whisper in whisper.cpp and what belongs to it."""
 
-    name: str
     model: Any
     front: Front
-    trim_safe: bool
-    kind: Kind = "ggml"
 
-    @property
-    def num_mels(self) -> int:
-        """80 or 128."""
-        return self.front.log_mel.num_mels
+    def hear(self, batch: Batch, options: RuntimeOptions) -> list[Heard]:
+        """Decode the clips of a batch, greedily, one after the other."""
+        positions = round(batch.length_s / POSITION_S) if options.context == "trim" else 0
+        return [
+            self._hear(samples, code, positions, options.max_new_tokens)
+            for samples, code in zip(batch.samples, batch.languages, strict=True)
+        ]
 
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """Codes that the model has a token for."""
-        return tuple(self.front.tokens.languages)
-
-    def transcribe(
-        self, audio: Sequence[Samples], language: Languages = None, options: RuntimeOptions | None = None
-    ) -> list[Decoded]:
-        """See `Runtime.transcribe`."""
-        options = options or RuntimeOptions()
-        languages = list_languages(self.front.tokens, language, len(audio))
-        for index, samples in enumerate(audio):
-            check_length(index, samples)
-        return [self._hear(samples, code, options) for samples, code in zip(audio, languages, strict=True)]
-
-    def _hear(self, samples: Samples, code: str | None, options: RuntimeOptions) -> Decoded:
+    def _hear(self, samples: Samples, code: str | None, positions: int, max_new_tokens: int) -> Heard:
         import _pywhispercpp as whisper_cpp
 
-        started = time.perf_counter()
-        tokens, context = self.front.tokens, self.model._ctx
-        positions = round(ClipToDecode(0, samples, None).window_s(options.context) / POSITION_S)
-        self.model.transcribe(
-            samples,
-            language=code or "auto",
-            audio_ctx=positions if options.context == "trim" else 0,
-            max_tokens=options.max_new_tokens,
-        )
+        context = self.model._ctx
+        self.model.transcribe(samples, language=code or "auto", audio_ctx=positions, max_tokens=max_new_tokens)
         if code is None:
-            code = list(tokens.languages)[whisper_cpp.whisper_full_lang_id(context)]
+            code = list(self.front.tokens.languages)[whisper_cpp.whisper_full_lang_id(context)]
         ids, logprobs = [], []
         for segment in range(whisper_cpp.whisper_full_n_segments(context)):
             for place in range(whisper_cpp.whisper_full_n_tokens(context, segment)):
                 token = whisper_cpp.whisper_full_get_token_id(context, segment, place)
                 probability = whisper_cpp.whisper_full_get_token_p(context, segment, place)
-                if token <= tokens.end:
+                if token <= NUM_TEXT_TOKENS:
                     logprobs.append(math.log(max(probability, 1e-30)))
-                if token < tokens.end:
+                if token < self.front.tokens.end:
                     ids.append(int(token))
-        mean = sum(logprobs) / len(logprobs) if logprobs else 0.0
-        return Decoded(tokens.decode(ids), tuple(ids), mean, code, None, time.perf_counter() - started)
+        return Heard(ids, sum(logprobs) / len(logprobs) if logprobs else 0.0, code)
 
 
-def open_ggml(folder: Path, record: ExportRecord) -> GgmlRuntime:
+def open_ggml(folder: Path, record: ExportRecord) -> BatchRuntime:
     """Load a GGML export into whisper.cpp.
 
     Raises:
@@ -109,4 +84,4 @@ def open_ggml(folder: Path, record: ExportRecord) -> GgmlRuntime:
         suppress_blank=bool(front.forbidden_first),
         suppress_nst=any(token < front.tokens.end for token in front.forbidden),
     )
-    return GgmlRuntime(str(folder), model, front, record.trim_safe)
+    return BatchRuntime(str(folder), "ggml", front.tokens, front.log_mel, record.trim_safe, _Ggml(model, front).hear)

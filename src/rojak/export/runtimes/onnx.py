@@ -3,7 +3,6 @@
 Reads a folder of `rojak export --format onnx` or `tensorrt`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rojak.audio import Samples
 from rojak.errors import InputError, MissingExtraError
 from rojak.export.folder import ExportRecord
 from rojak.export.onnx import DECODER_FILE, ENCODER_FILE
-from rojak.export.runtime import Decoded, Device, Kind, Languages, RuntimeOptions
-from rojak.export.runtimes.batches import Batch, Front, Heard, open_front, transcribe_batches
+from rojak.export.runtime import Device, RuntimeOptions
+from rojak.export.runtimes.batches import Batch, BatchRuntime, Front, Heard, open_front
 
 MAX_TARGET_TOKENS = 448
 Floats = npt.NDArray[np.float32]
@@ -24,41 +22,19 @@ Tokens = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class OnnxRuntime:
+class _Onnx:
     """A Whisper in onnxruntime. `place` is where the cache stays between tokens: cpu or cuda."""
 
-    name: str
     encoder: Any
     decoder: Any
     front: Front
     place: str
-    trim_safe: bool
-    kind: Kind = "onnx"
 
-    @property
-    def num_mels(self) -> int:
-        """80 or 128."""
-        return self.front.log_mel.num_mels
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """Codes that the model has a token for."""
-        return tuple(self.front.tokens.languages)
-
-    def transcribe(
-        self, audio: Sequence[Samples], language: Languages = None, options: RuntimeOptions | None = None
-    ) -> list[Decoded]:
-        """See `Runtime.transcribe`."""
-        options = options or RuntimeOptions()
-        return transcribe_batches(self.front.tokens, self.front.log_mel, audio, language, options, self._hear)
-
-    def _hear(self, batch: Batch, options: RuntimeOptions) -> list[Heard]:
+    def hear(self, batch: Batch, options: RuntimeOptions) -> list[Heard]:
+        """Decode one batch, greedily."""
         tokens = self.front.tokens
         cross = self._run(self.encoder, {"mel": self._value(batch.mel.numpy())})
-        codes = [code or "en" for code in batch.languages]
-        if None in batch.languages:
-            detected = self._detect(cross, len(codes))
-            codes = [given or heard for given, heard in zip(batch.languages, detected, strict=True)]
+        codes = batch.codes(lambda: self._detect(cross, len(batch.samples)))
         prompts = np.array([tokens.prompt(code) for code in codes], np.int64)
         texts, scores = self._greedy(cross, prompts, options.max_new_tokens)
         return [
@@ -131,7 +107,7 @@ class OnnxRuntime:
         return dict(zip(names, binding.get_outputs(), strict=True))
 
 
-def open_onnx(folder: Path, record: ExportRecord, device: Device) -> OnnxRuntime:
+def open_onnx(folder: Path, record: ExportRecord, device: Device) -> BatchRuntime:
     """Load an ONNX or TensorRT export.
 
     Raises:
@@ -158,4 +134,6 @@ def open_onnx(folder: Path, record: ExportRecord, device: Device) -> OnnxRuntime
         reason = str(error).splitlines()[0]
         raise InputError(f"{folder} cannot be opened by onnxruntime ({reason}); export again.") from error
     place = "cpu" if encoder.get_providers()[0] == "CPUExecutionProvider" else "cuda"
-    return OnnxRuntime(str(folder), encoder, decoder, open_front(folder), place, record.trim_safe)
+    front = open_front(folder)
+    model = _Onnx(encoder, decoder, front, place)
+    return BatchRuntime(str(folder), "onnx", front.tokens, front.log_mel, record.trim_safe, model.hear)

@@ -4,76 +4,42 @@ Reads what `model.adapters.load_any` reads. The reference that every export is h
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from rojak import records
-from rojak.audio import Samples
 from rojak.errors import InputError
 from rojak.evaluate.decode import detect_languages, greedy_tokens
-from rojak.export.runtime import Decoded, Device, HeardWord, Kind, Languages, RuntimeOptions
-from rojak.export.runtimes.batches import Batch, Heard, forbidden_controls, transcribe_batches
-from rojak.features.mel import LogMel
+from rojak.export.runtime import Device, RuntimeOptions
+from rojak.export.runtimes.batches import Batch, BatchRuntime, Heard, forbidden_controls, words_of
 from rojak.model.adapters import load_any
 from rojak.model.restore import restore
 from rojak.model.whisper import Whisper, encode_audio
 from rojak.model.word_times import time_words
 
 
-@dataclass(frozen=True)
-class WhisperRuntime:
-    """A Whisper in PyTorch."""
-
-    name: str
-    whisper: Whisper
-    log_mel: LogMel
-    trim_safe: bool = False
-    kind: Kind = "transformers"
-
-    @property
-    def num_mels(self) -> int:
-        """80 or 128."""
-        return self.log_mel.num_mels
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """Codes that the model has a token for."""
-        return tuple(self.whisper.tokens.languages)
-
-    def transcribe(
-        self, audio: Sequence[Samples], language: Languages = None, options: RuntimeOptions | None = None
-    ) -> list[Decoded]:
-        """See `Runtime.transcribe`."""
-        options = options or RuntimeOptions()
-        return transcribe_batches(self.whisper.tokens, self.log_mel, audio, language, options, self._hear)
-
-    @torch.inference_mode()
-    def _hear(self, batch: Batch, options: RuntimeOptions) -> list[Heard]:
-        whisper = self.whisper
-        encoded = encode_audio(whisper.network, batch.mel)
-        languages = batch.languages
-        if None in languages:
-            detected = detect_languages(whisper, encoded)
-            languages = [given or heard for given, heard in zip(languages, detected, strict=True)]
-        codes = [code or "en" for code in languages]
-        prompts = torch.tensor([whisper.tokens.prompt(code) for code in codes], device=encoded.device)
-        texts = greedy_tokens(whisper, encoded, prompts, options.max_new_tokens)
-        if whisper.restoration is not None and options.restore_particles:
-            texts = [list(ids) for ids, _ in restore(whisper, encoded, codes, texts, batch.samples)]
-        words: list[tuple[HeardWord, ...] | None] = [None] * len(texts)
-        if options.word_times:
-            timed = time_words(whisper, encoded, codes, texts, batch.durations_s)
-            words = [tuple(_heard_word(word) for word in row) for row in timed]
-        logprobs = mean_logprobs(whisper, encoded, prompts, texts, options.max_new_tokens)
-        return [Heard(*clip) for clip in zip(texts, logprobs, codes, words, strict=True)]
-
-
-def _heard_word(word: records.HeardWord) -> HeardWord:
-    assert word.start is not None
-    assert word.end is not None
-    assert word.confidence is not None
-    return HeardWord(word.word, word.start, word.end, word.confidence)
+@torch.inference_mode()
+def hear(whisper: Whisper, batch: Batch, options: RuntimeOptions) -> list[Heard]:
+    """Decode one batch, greedily; put particles back where the model has learnt to."""
+    encoded = encode_audio(whisper.network, batch.mel)
+    codes = batch.codes(lambda: detect_languages(whisper, encoded))
+    prompts = torch.tensor([whisper.tokens.prompt(code) for code in codes], device=encoded.device)
+    texts = greedy_tokens(whisper, encoded, prompts, options.max_new_tokens)
+    logprobs = mean_logprobs(whisper, encoded, prompts, texts, options.max_new_tokens)
+    put_back: list[set[int]] = [set() for _ in texts]
+    if whisper.restoration is not None and options.restore_particles:
+        mended = restore(whisper, encoded, codes, texts, batch.samples)
+        texts = [ids for ids, _ in mended]
+        put_back = [{particle.word for particle in particles} for _, particles in mended]
+    if options.word_times:
+        words = [tuple(row) for row in time_words(whisper, encoded, codes, texts, batch.durations_s)]
+    else:
+        words = [words_of(whisper.tokens, ids, code) for ids, code in zip(texts, codes, strict=True)]
+    marked = [
+        tuple(word.model_copy(update={"restored": True}) if place in places else word for place, word in enumerate(row))
+        for row, places in zip(words, put_back, strict=True)
+    ]
+    return [Heard(*clip) for clip in zip(texts, logprobs, codes, marked, strict=True)]
 
 
 def mean_logprobs(
@@ -102,7 +68,7 @@ def mean_logprobs(
     return [sum(row[:length]) / length for row, length in zip(found, lengths, strict=True)]
 
 
-def open_whisper(name: str, device: Device, *, trim_safe: bool = False) -> WhisperRuntime:
+def open_whisper(name: str, device: Device, *, trim_safe: bool = False) -> BatchRuntime:
     """Load a model for PyTorch.
 
     Raises:
@@ -112,4 +78,4 @@ def open_whisper(name: str, device: Device, *, trim_safe: bool = False) -> Whisp
         raise InputError("device cuda: this machine has no CUDA GPU that PyTorch can use; take cpu or auto.")
     whisper = load_any(name)
     whisper.network.to(torch.device("cpu" if device == "cpu" or not torch.cuda.is_available() else "cuda"))
-    return WhisperRuntime(name, whisper, whisper.log_mel(), trim_safe)
+    return BatchRuntime(name, "transformers", whisper.tokens, whisper.log_mel(), trim_safe, partial(hear, whisper))

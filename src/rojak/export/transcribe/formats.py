@@ -4,7 +4,8 @@ import json
 import textwrap
 from collections.abc import Callable, Iterator
 
-from rojak.export.transcribe.transcript import Segment, SpokenWord, Transcript
+from rojak.export.transcribe.transcript import Segment, Transcript
+from rojak.records import HeardWord
 
 LINE_CHARACTERS = 42
 """Usual width of a subtitle line; Han characters count two."""
@@ -68,7 +69,7 @@ def cues(transcript: Transcript) -> Iterator[Cue]:
 
 def _cut_cues(segment: Segment) -> Iterator[Cue]:
     """Fill subtitles word by word; a pause, a full length or a long time ends one."""
-    group: list[SpokenWord] = []
+    group: list[HeardWord] = []
     for word in segment.words:
         if group and _ends_before(group, word):
             yield _cue(group)
@@ -77,7 +78,7 @@ def _cut_cues(segment: Segment) -> Iterator[Cue]:
     yield _cue(group)
 
 
-def _ends_before(group: list[SpokenWord], word: SpokenWord) -> bool:
+def _ends_before(group: list[HeardWord], word: HeardWord) -> bool:
     first, last = group[0], group[-1]
     assert first.start is not None
     assert last.end is not None
@@ -87,13 +88,13 @@ def _ends_before(group: list[SpokenWord], word: SpokenWord) -> bool:
     return too_long or word.start - last.end > PAUSE_SECONDS
 
 
-def _cue(group: list[SpokenWord]) -> Cue:
+def _cue(group: list[HeardWord]) -> Cue:
     assert group[0].start is not None
     assert group[-1].end is not None
     return group[0].start, max(group[-1].end, group[0].start), _join(group)
 
 
-def _join(words: list[SpokenWord]) -> str:
+def _join(words: list[HeardWord]) -> str:
     """Join words with spaces, but not between Han characters."""
     text = ""
     for word in words:

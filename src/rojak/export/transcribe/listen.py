@@ -13,18 +13,16 @@ from rojak.errors import AudioError
 from rojak.evaluate.decode import Context
 from rojak.export.runtime import Decoded, Runtime, RuntimeOptions
 from rojak.export.transcribe.sound import Recording, read_recording
-from rojak.export.transcribe.transcript import Segment, SpokenWord, Transcript
+from rojak.export.transcribe.transcript import Segment, Transcript
 from rojak.export.transcribe.windows import MAX_WINDOW_S, Span, plan_windows
+from rojak.records import HeardWord
 from rojak.runs import explain_os_error
-from rojak.text.language import TaggedWord, tag_words, utterance_language
+from rojak.text.language import TaggedWord, utterance_language
 
 TRIM_WINDOW_S = 15.0
 """Longest window where a window costs only what it holds; shorter ones make finer segments and bigger batches."""
 POOL_BATCHES = 4
 """Batches of windows that are gathered before they are sorted by length and decoded."""
-
-Restore = Callable[[Samples, Decoded], Decoded]
-"""Puts back particles that were said and not heard: takes a window's sound and text, gives the mended text."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,6 @@ def listen(
     options: ListenOptions | None = None,
     *,
     read: Callable[[Path], Samples] = read_recording,
-    restore: Restore | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> Iterator[tuple[Recording, Transcript | AudioError]]:
     """Transcribe recordings; each result comes as soon as its last window is heard.
@@ -85,7 +82,6 @@ def listen(
         runtime: From `open_model`.
         options: How to cut and hear.
         read: Gives a recording's sound.
-        restore: Called on every window where the model says so.
         on_progress: Told seconds of recordings, silence included, as they are done.
     """
     options = options or ListenOptions()
@@ -100,7 +96,7 @@ def listen(
         for batch in _batches(ordered, options.batch_seconds, MAX_WINDOW_S if context == "full" else None):
             decoded = runtime.transcribe([window.samples for window in batch], options.language, how)
             for window, result in zip(batch, decoded, strict=True):
-                window.owner.heard[window.number] = restore(window.samples, result) if restore else result
+                window.owner.heard[window.number] = result
             if on_progress:
                 on_progress(sum(len(window.samples) for window in batch) / SAMPLE_RATE)
             for owner in {id(window.owner): window.owner for window in batch}.values():
@@ -149,48 +145,30 @@ def _finish(opened: _Open, model: str) -> Transcript:
         for number, span in enumerate(opened.spans)
         if (segment := _segment(span, opened.heard[number])) is not None
     ]
-    tagged = [tag for segment in segments for tag in tag_words(segment.text)]
-    language = utterance_language(tagged)
+    language = _language(word for segment in segments for word in segment.words)
     return Transcript(str(opened.recording.path), opened.duration_s, model, language, tuple(segments))
 
 
 def _segment(span: Span, heard: Decoded) -> Segment | None:
-    """Give a window's text its place in the recording and its words their languages; None where nothing was heard."""
+    """Give a window's text its place in the recording; None where nothing was heard."""
     text = heard.text.strip()
     if not text:
         return None
-    tagged = tag_words(text)
-    language = utterance_language(tagged) or heard.language
-    words = _words(text, tagged, heard, span[0])
-    confidence = min(1.0, math.exp(heard.avg_logprob))
     start_s, end_s = span
+    words = tuple(_placed(word, start_s) for word in heard.words)
+    language = _language(words) or heard.language
+    confidence = min(1.0, math.exp(heard.avg_logprob))
     if words and words[0].start is not None and words[-1].end is not None:
         start_s, end_s = max(start_s, words[0].start), min(end_s, max(words[-1].end, words[0].start))
     return Segment(start_s, end_s, text, language, confidence, words)
 
 
-def _words(text: str, tagged: Sequence[TaggedWord], heard: Decoded, offset_s: float) -> tuple[SpokenWord, ...]:
-    """Give words with times where the model gives them, otherwise the tagger's without; times are never guessed."""
-    if heard.words is None:
-        return tuple(SpokenWord(word, None, None, language, None) for word, language, _ in tagged)
-    languages = _languages_at(text, tagged)
-    found, at = [], 0
-    for word in heard.words:
-        place = max(text.find(word.word.strip(), at), at)
-        at = place + len(word.word.strip())
-        language = next((name for where, name in languages if place <= where < max(at, place + 1)), "other")
-        times = (offset_s + word.start_s, offset_s + word.end_s)
-        found.append(SpokenWord(word.word.strip(), *times, language, word.probability))
-    return tuple(found)
+def _placed(word: HeardWord, offset_s: float) -> HeardWord:
+    """Move a window's word to its place in the recording; times that the model does not give are never guessed."""
+    if word.start is None or word.end is None:
+        return word
+    return word.model_copy(update={"start": word.start + offset_s, "end": word.end + offset_s})
 
 
-def _languages_at(text: str, tagged: Sequence[TaggedWord]) -> list[tuple[int, str]]:
-    """Give where in the text each tagged unit begins, and its language."""
-    places: list[tuple[int, str]] = []
-    at, lower = 0, text.lower()
-    for word, language, _ in tagged:
-        place = lower.find(word.lower(), at)
-        if place >= 0:
-            places.append((place, language))
-            at = place + len(word)
-    return places
+def _language(words: Iterable[HeardWord]) -> str | None:
+    return utterance_language([TaggedWord(word.word, word.language, 1.0) for word in words])

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rojak.errors import AudioError, InputError
 from rojak.export.runtime import Device, Runtime
 from rojak.export.transcribe.formats import FORMATS
-from rojak.export.transcribe.listen import ListenOptions, Restore, listen
+from rojak.export.transcribe.listen import ListenOptions, listen
 from rojak.export.transcribe.sound import Recording
 from rojak.export.transcribe.transcript import SCHEMA, Transcript
 from rojak.model.names import model_path
@@ -36,12 +36,10 @@ class Opener:
     Attributes:
         open: Opens it.
         mark: Changes when the model's files do; transcripts of another model are made anew.
-        restore: See `listen`; None for models that restore nothing.
     """
 
     open: Callable[[], Runtime]
     mark: str
-    restore: Restore | None = None
 
 
 def open_named(name: str, device: Device = "auto") -> Opener:
@@ -161,7 +159,7 @@ def _with_progress(recordings: Sequence[Recording], opener: Opener, options: Lis
     """Go through recordings with a bar of those done, the audio heard so far and its speed."""
     runtime = opener.open()
     with _bar(len(recordings)) as (advance, heard):
-        for result in listen(recordings, runtime, options, restore=opener.restore, on_progress=heard):
+        for result in listen(recordings, runtime, options, on_progress=heard):
             advance()
             yield result
 

@@ -6,32 +6,18 @@ Plain data; `formats` writes it as files.
 from dataclasses import dataclass
 from typing import Any
 
+from rojak.records import HeardWord
+
 SCHEMA = "rojak-transcript-1"
 """Name of the shape of the JSON; any change that could break a reader needs a new name."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpokenWord:
-    """A word; times (seconds) and confidence are None where the model does not give them.
-
-    `language` is ms, en, zh, ta, particle or other. `confidence` is the model's probability of the word.
-    """
-
-    word: str
-    start: float | None
-    end: float | None
-    language: str
-    confidence: float | None
-    restored: bool = False
-    """Whether the word is a particle that was put back after decoding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch that was heard at once.
 
-    `language` is that of its words, `mixed` for several. `confidence` is the geometric mean of its tokens'
-    probabilities.
+    `language` is that of its words, `mixed` for several. `confidence` is the geometric mean of the probabilities of the
+    tokens that were decoded.
     """
 
     start: float
@@ -39,7 +25,7 @@ class Segment:
     text: str
     language: str
     confidence: float | None
-    words: tuple[SpokenWord, ...]
+    words: tuple[HeardWord, ...]
 
 
 @dataclass(frozen=True)
@@ -87,7 +73,7 @@ class Transcript:
         }
 
 
-def _word(word: SpokenWord) -> dict[str, Any]:
+def _word(word: HeardWord) -> dict[str, Any]:
     fields = {
         "word": word.word,
         "start": _rounded(word.start),

@@ -18,6 +18,9 @@ SPEECH_THRESHOLD = 0.35
 MIN_PAUSE_MS = 300
 MARGIN_MS = 200
 """Sound that stays around speech."""
+LATE_SHARE = 0.8
+"""Pauses are looked for in the last fifth of a window only: with 30 s of context a window costs the same however short
+it is. Looked for from the half on, ten minutes took 26 windows where 20 would hold them; so they take 23."""
 
 _FRAME = SAMPLE_RATE // 50
 
@@ -84,7 +87,7 @@ def join_spans(spans: Sequence[Span], max_s: float) -> list[Span]:
             last += 1
         is_full = last + 1 < len(spans) and spans[last + 1][0] - spans[last][1] <= MAX_GAP_S
         if is_full:
-            late = [i for i in range(first, last + 1) if spans[i][1] - start_s >= max_s / 2] or [last]
+            late = [i for i in range(first, last + 1) if spans[i][1] - start_s >= LATE_SHARE * max_s] or [last]
             last = max(late, key=lambda i: (spans[i + 1][0] - spans[i][1], i))
         windows.append((start_s, spans[last][1]))
         first = last + 1

@@ -9,10 +9,11 @@ import soundfile
 
 from rojak.audio import SAMPLE_RATE, Samples
 from rojak.errors import AudioError, InputError
-from rojak.export.runtime import Decoded, HeardWord, Languages, RuntimeOptions
+from rojak.export.runtime import Decoded, Languages, RuntimeOptions
 from rojak.export.transcribe.listen import ListenOptions, listen
 from rojak.export.transcribe.sound import Recording, find_recordings, read_recording
 from rojak.export.transcribe.transcript import Transcript
+from rojak.records import HeardWord
 
 
 class Echo:
@@ -29,7 +30,10 @@ class Echo:
         self, audio: Sequence[Samples], language: Languages = None, options: RuntimeOptions | None = None
     ) -> list[Decoded]:
         self.calls.append(([len(samples) / SAMPLE_RATE for samples in audio], language, options))
-        spoken = (HeardWord(" jangan", 0.5, 0.9, 0.7), HeardWord(" late", 1.0, 1.4, 0.6)) if self.words else None
+        spoken = (HeardWord(word="jangan", language="ms"), HeardWord(word="late", language="en", restored=True))
+        if self.words:
+            times = ({"start": 0.5, "end": 0.9, "confidence": 0.7}, {"start": 1.0, "end": 1.4, "confidence": 0.6})
+            spoken = tuple(word.model_copy(update=time) for word, time in zip(spoken, times, strict=True))
         return [
             Decoded(f"jangan late {np.abs(samples).max():.1f}", (), math.log(0.5), "ms", spoken, 0.0)
             for samples in audio
@@ -100,6 +104,7 @@ def test_word_times_are_those_of_the_recording_and_words_have_languages(tmp_path
     assert result.times == "words"
     for segment in result.segments:
         assert [(word.word, word.language) for word in segment.words] == [("jangan", "ms"), ("late", "en")]
+        assert [word.restored for word in segment.words] == [False, True]
         assert segment.language == "mixed"
         assert segment.start == segment.words[0].start
     third = result.segments[2]
@@ -107,17 +112,6 @@ def test_word_times_are_those_of_the_recording_and_words_have_languages(tmp_path
     assert third.words[1].start == pytest.approx(third.words[0].start + 0.5)  # type: ignore[operator]
     assert third.words[0].confidence == 0.7
     assert third.start > 15.0
-
-
-def test_restoration_sees_every_window_with_its_own_sound(tmp_path: Path) -> None:
-    write_tone(tmp_path / "a.wav", 3.0, 0.2)
-    write_tone(tmp_path / "b.wav", 4.0, 0.4)
-
-    def restore(samples: Samples, heard: Decoded) -> Decoded:
-        return replace(heard, text=f"{heard.text} lah {len(samples) // SAMPLE_RATE}")
-
-    texts = {r.stem: t.text for r, t in listen(find_recordings([str(tmp_path)]), Echo(), NO_VAD, restore=restore)}  # type: ignore[union-attr]
-    assert texts == {"a": "jangan late 0.2 lah 3", "b": "jangan late 0.4 lah 4"}
 
 
 def test_a_bad_recording_gives_its_error_and_the_others_go_on(tmp_path: Path) -> None:

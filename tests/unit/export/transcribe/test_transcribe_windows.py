@@ -23,8 +23,8 @@ def test_a_long_stretch_is_cut_where_it_is_quiet() -> None:
 
 
 def test_spans_are_joined_up_to_the_limit_and_parted_at_the_longest_pause() -> None:
-    spans = [(0.0, 3.0), (3.4, 6.0), (7.5, 9.0), (9.4, 12.0), (12.2, 14.0)]
-    assert join_spans(spans, 10.0) == [(0.0, 6.0), (7.5, 14.0)]
+    spans = [(0.0, 3.0), (5.0, 8.2), (9.0, 9.6), (9.7, 12.0), (12.2, 14.0)]
+    assert join_spans(spans, 10.0) == [(0.0, 8.2), (9.0, 14.0)], "the longest pause of the last fifth"
     assert join_spans(spans, 30.0) == [(0.0, 14.0)]
 
 
