@@ -41,8 +41,18 @@ def _version(show: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    words: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="YAML with your own words and particles, for whatever the command does; repeatable. "
+            "`rojak --words mine.yaml prepare …`; the variable ROJAK_WORDS says the same for all commands."
+        ),
+    ] = None,
 ) -> None:
-    pass
+    if words:
+        from rojak.text.wordlists import use_own_lists
+
+        use_own_lists(words)
 
 
 def print_json(value: Any) -> None:

@@ -102,7 +102,7 @@ def tag(
 
     if model is not None and words:
         raise InputError("Give --words or --model: word lists are for the built-in tagger.")
-    tagger: Any = load_tagger(tuple(words or ()))
+    tagger: Any = load_tagger(tuple(words) if words else None)
     if model is not None:
         from rojak.text.classifier import load_classifier
 

@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rojak.records import Utterance
+from rojak.text.wordlists import name_own_lists
 
 SourceKind = Literal[
     "split-folders", "transcripts", "kaldi", "huggingface", "parquet", "jsonl", "table", "text-files", "hub"
@@ -62,6 +63,9 @@ class PrepareSettings(BaseModel):
     validation_share: float = Field(default=0.1, ge=0, lt=1, description="Share of the hours, when no split is given.")
     test_share: float = Field(default=0.1, ge=0, lt=1)
     seed: int = 0
+    word_lists: tuple[str, ...] = Field(
+        default_factory=lambda: tuple(name_own_lists()), description="Follows from `rojak --words`; not to be set."
+    )
 
     @field_validator("columns")
     @classmethod
@@ -71,6 +75,13 @@ class PrepareSettings(BaseModel):
                 turned = f"; did you mean {column}={name}?" if column in COLUMN_FIELDS else ""
                 raise ValueError(f"{name!r} is no field of the record, which come first, as in text=sentence{turned}")
         return columns
+
+    @field_validator("word_lists")
+    @classmethod
+    def _lists_are_those_in_force(cls, word_lists: tuple[str, ...]) -> tuple[str, ...]:
+        if word_lists != tuple(name_own_lists()):
+            raise ValueError("follows from `rojak --words FILE` and cannot be set by itself")
+        return word_lists
 
     @model_validator(mode="after")
     def _something_is_left_for_training(self) -> Self:

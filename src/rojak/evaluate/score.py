@@ -21,6 +21,7 @@ from rojak.evaluate.results import Cell, Scores, Value
 from rojak.evaluate.slices import DEFAULT_SLICES, FEW_UTTERANCES, group_by_slice
 from rojak.evaluate.stats import bootstrap_sums, percentile_interval, sum_by_cluster
 from rojak.text.normalize import PLAIN, TextOptions, normalizer_name
+from rojak.text.wordlists import name_own_lists
 
 Floats = npt.NDArray[np.float64]
 
@@ -184,7 +185,7 @@ def _value(metric: Metric, sums: dict[str, float], resamples: dict[str, Floats] 
 
 def _notes(utterances: Sequence[UtteranceScore], overall: Cell) -> list[str]:
     """Say what a reader must know before believing the numbers."""
-    notes = []
+    notes = [f"Words and particles of {', '.join(lists)} are known." for lists in [name_own_lists()] if lists]
     if overall.resampled == "utterances":
         notes.append(
             "Fewer than two speakers are known, so intervals come from resampling utterances and are too narrow."

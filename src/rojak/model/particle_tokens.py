@@ -30,7 +30,7 @@ _NEVER_BYTES = frozenset([0xC0, 0xC1, *range(0xF5, 0x100), *range(9), 0x0B, 0x0C
 def prepare_labelling(whisper: Whisper, config: TrainConfig) -> Whisper:
     """Give the model as a run wants it to label: with language tags or none, with particle tokens where asked for."""
     if config.particle_tokens:
-        forms = load_particles(tuple(Path(path) for path in config.word_lists)).canonical_forms
+        forms = load_particles().canonical_forms
         whisper = with_particle_tokens(whisper, choose_tokens(whisper, forms))
     labelling = replace(whisper.tokens.labelling, language_tags=config.language_tags)
     return replace(whisper, tokens=replace(whisper.tokens, labelling=labelling))

@@ -22,13 +22,18 @@ FEATURES = (
     "next_chance",
     "token_chance",
     "sharpness",
+    "fit_gain",
+    "stretch_s",
     "speech_s",
+    "level_db",
     "silence_s",
     "lengthening",
     "pitch_end",
     "pitch_slope",
     "at_end",
     "at_start",
+    "margin",
+    "share",
     "prior",
 )
 """What is known of a candidate, in order; `restore.describe` says how each is measured."""

@@ -14,7 +14,7 @@ from rojak.audio import SAMPLE_RATE, Samples
 from rojak.model.labels import word_languages
 from rojak.model.pieces import Piece, cut_into_words, languages_of
 from rojak.model.restoration import Restoration
-from rojak.model.voice import HOP_S, Track, frames, pitch_semitones, speech_active
+from rojak.model.voice import HOP_S, Track, frames, level_db, pitch_semitones, speech_active
 from rojak.model.whisper import SpeechTokens, Whisper
 from rojak.model.word_times import AlignedTokens, align_tokens
 from rojak.text.normalize import normalize
@@ -164,9 +164,19 @@ def find_candidates(
                 sounds[clip] = Sound.of(samples[clip], _pace(whisper.tokens, ids[clip], plain[clip]))
             size = len(particle_ids(whisper.tokens, candidate.particle))
             features = describe(candidate, size, plain[clip], aligned, sounds[clip])
-            features += (priors[candidate.particle],)
             found[clip].append(Candidate(candidate.particle, candidate.place, features))
-    return found
+    return [_against_each_other(candidates, priors) for candidates in found]
+
+
+def _against_each_other(candidates: Sequence[Candidate], priors: dict[str, float]) -> list[Candidate]:
+    """Add what needs all candidates of a place: how far each is ahead of the others, its share of them, the prior."""
+    compared = []
+    for one in candidates:
+        rivals = [0.0, *(other.features[0] for other in candidates if other is not one and other.place == one.place)]
+        share = one.features[0] - float(np.logaddexp.reduce([one.features[0], *rivals]))
+        extra = (one.features[0] - max(rivals), share, priors[one.particle])
+        compared.append(Candidate(one.particle, one.place, one.features + extra))
+    return compared
 
 
 def _likeliest(
@@ -192,13 +202,20 @@ class Sound:
 
     active: np.ndarray
     pitch: Track
+    level_db: Track
     lengthening: tuple[float, ...]
 
     @classmethod
     def of(cls, samples: Samples, lengthening: tuple[float, ...]) -> "Sound":
         """Analyse a clip once for all its candidates."""
         cut = frames(samples)
-        return cls(speech_active(cut), pitch_semitones(cut), lengthening)
+        level = level_db(cut)
+        return cls(speech_active(cut), pitch_semitones(cut), level - np.percentile(level, 95), lengthening)
+
+    def level(self, first: int, last: int) -> float:
+        """Give the level of the loudest frames of a stretch against the clip's, dB; -60 where it is empty."""
+        part = self.level_db[first:last]
+        return max(-60.0, float(np.percentile(part, 90))) if len(part) else -60.0
 
 
 def _pace(tokens: SpeechTokens, ids: Sequence[int], aligned: AlignedTokens) -> tuple[float, ...]:
@@ -215,12 +232,13 @@ def _pace(tokens: SpeechTokens, ids: Sequence[int], aligned: AlignedTokens) -> t
 def describe(
     candidate: Candidate, num_tokens: int, plain: AlignedTokens, aligned: AlignedTokens, sound: Sound
 ) -> tuple[float, ...]:
-    """Measure a candidate, in the order of `restoration.FEATURES` but for the prior.
+    """Measure a candidate, in the order of `restoration.FEATURES` but for the last three.
 
     The model's own scores (gain of the whole text's log-probability by the particle; chance of its first token and of
-    what was decoded instead; mean chance of its tokens), how sharply it looks at a stretch of its own, seconds of
-    speech in that stretch and of silence behind it, the lengthening of the word before, the pitch at its end against
-    the clip's median and its rise (semitones), and whether it closes or opens the text.
+    what was decoded instead; mean chance of its tokens), how sharply it looks at a stretch of its own and how much
+    better the text fits the sound with it, seconds of that stretch, of speech in it and of silence behind it, its level
+    against the clip's (dB), the lengthening of the word before, the pitch at its end against the clip's median and its
+    rise (semitones), and whether it closes or opens the text.
     """
     place = candidate.place
     own = range(place.token, place.token + num_tokens)
@@ -236,7 +254,10 @@ def describe(
         plain.log_chance(place.token),
         float(np.mean([aligned.log_chance(token) for token in own])),
         float(np.mean([aligned.sharpness[rank] for rank in ranks])),
+        aligned.fit() - plain.fit(),
+        (last - first) * HOP_S,
         float(sound.active[first:last].sum() * HOP_S),
+        sound.level(first, last),
         _PAUSE_S - float(behind.sum() * HOP_S),
         sound.lengthening[place.words - 1] if place.words else 0.0,
         _mean(pitch[half:], median) - median,

@@ -25,10 +25,16 @@ def frames(samples: Samples) -> npt.NDArray[np.float32]:
     return np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
 
 
+def level_db(cut: npt.NDArray[np.float32]) -> Track:
+    """Give each frame's level, dB of full scale."""
+    level: Track = 10 * np.log10(np.square(cut, dtype=np.float64).mean(axis=1) + 1e-12)
+    return level
+
+
 def speech_active(cut: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     """Mark the frames that are loud enough to be speech: within 30 dB of the clip's loud frames."""
-    level_db = 10 * np.log10(np.square(cut, dtype=np.float64).mean(axis=1) + 1e-12)
-    active: npt.NDArray[np.bool_] = level_db > np.percentile(level_db, 95) - _LEVEL_BELOW_PEAK_DB
+    level = level_db(cut)
+    active: npt.NDArray[np.bool_] = level > np.percentile(level, 95) - _LEVEL_BELOW_PEAK_DB
     return active
 
 

@@ -50,6 +50,10 @@ class AlignedTokens:
         """Give the log-probability of the whole sequence."""
         return sum(self.log_chance(place) for place in range(len(self.ids)))
 
+    def fit(self) -> float:
+        """Give how well tokens and sound lie on each other: the sharpness of all stretches, times their seconds."""
+        return sum(one * (b - a) for one, (a, b) in zip(self.sharpness, pairwise(self.borders_s), strict=True))
+
 
 @torch.inference_mode()
 def align_tokens(

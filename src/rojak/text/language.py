@@ -17,7 +17,7 @@ from rojak.text import lexicon as lexicons
 from rojak.text.normalize import normalize
 from rojak.text.particles import Surroundings, decide_homograph
 from rojak.text.units import words as split_words
-from rojak.text.wordlists import load_word_lists
+from rojak.text.wordlists import load_word_lists, own_lists
 
 if TYPE_CHECKING:
     from rojak.text.classifier import ClassifierTagger
@@ -245,13 +245,20 @@ def _pass_on(odds: float) -> float:
     return math.log((ratio * _STAY + 1 - _STAY) / (ratio * (1 - _STAY) + _STAY))
 
 
-@lru_cache(maxsize=8)
-def load_tagger(extra_paths: tuple[Path, ...] = ()) -> Tagger:
+def load_tagger(extra_paths: tuple[Path, ...] | None = None) -> Tagger:
     """Build the tagger from the built-in lists and the user's YAML files, which may add particles, words and phrases.
+
+    Args:
+        extra_paths: The files; None takes those in force (`wordlists.own_lists`).
 
     Raises:
         ConfigError: A file cannot be read or holds something that is not allowed.
     """
+    return _load_tagger(own_lists() if extra_paths is None else extra_paths)
+
+
+@lru_cache(maxsize=8)
+def _load_tagger(extra_paths: tuple[Path, ...]) -> Tagger:
     return Tagger(lexicons.Lexicon(load_word_lists(extra_paths)))
 
 
@@ -261,7 +268,7 @@ def tag_words(text: str, tagger: Tagger | None = None) -> list[TaggedWord]:
     Args:
         text: Raw or normalised; punctuation and capitals help and are not needed. The units are those that
             `units.words(normalize(text))` gives, each as the text spells it.
-        tagger: One with a user's lists, from `load_tagger`; None takes the built-in one.
+        tagger: From `load_tagger`; None takes the one with the lists in force.
     """
     return (tagger or load_tagger()).tag(text)
 

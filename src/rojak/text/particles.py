@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from rojak.errors import ConfigError
-from rojak.text.wordlists import Particle, Rule, load_word_lists
+from rojak.text.wordlists import Particle, Rule, load_word_lists, own_lists
 
 _RUN = re.compile(r"(\w)\1{2,}")
 _DOUBLE_END = re.compile(r"([^\Weo\d])\1$")
@@ -51,13 +51,17 @@ class ParticleTable:
         return self.listed_spelling(word) in self.spelling_to_rules
 
 
-@lru_cache(maxsize=8)
-def load_particles(extra_paths: tuple[Path, ...] = ()) -> ParticleTable:
-    """Build the table from the built-in list and the user's YAML files.
+def load_particles(extra_paths: tuple[Path, ...] | None = None) -> ParticleTable:
+    """Build the table from the built-in list and the user's YAML files; None takes those in force.
 
     Raises:
         ConfigError: A file is unreadable or wrong, or two particles claim the same spelling.
     """
+    return _load_particles(own_lists() if extra_paths is None else extra_paths)
+
+
+@lru_cache(maxsize=8)
+def _load_particles(extra_paths: tuple[Path, ...]) -> ParticleTable:
     return build_table(load_word_lists(extra_paths).particles)
 
 
@@ -80,7 +84,7 @@ def build_table(particles: dict[str, Particle | None]) -> ParticleTable:
 
 
 def canonical_particle(word: str) -> str | None:
-    """Give the canonical particle of the built-in table that a word spells (`laaa` → `lah`), or None.
+    """Give the canonical particle of the table in force that a word spells (`laaa` → `lah`), or None.
 
     Spelling only: for `one`, `kan` and the other homographs `language.tag_words` tells whether this one is a particle.
     """
@@ -88,7 +92,7 @@ def canonical_particle(word: str) -> str | None:
 
 
 def is_homograph(word: str) -> bool:
-    """Tell whether a spelling of the built-in table is also an ordinary word, so that context must decide."""
+    """Tell whether a spelling of the table in force is also an ordinary word, so that context must decide."""
     return load_particles().is_homograph(word)
 
 

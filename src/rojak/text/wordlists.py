@@ -1,9 +1,13 @@
 """The word lists behind the tagger: particles, words of known language, names and fixed phrases.
 
 Reads `resources/*.yaml`, which ship with Rojak, and YAML files of the same shape from a user (see docs/language.md).
+The user's files in force are named by the environment variable ROJAK_WORDS, so that worker processes have them too.
 """
 
-from collections.abc import Iterable, Sequence
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -18,6 +22,8 @@ WordKind = Literal["ms", "en", "other", "shared", "name", "maybe_name", "name_li
 _EXCLUSIVE: tuple[WordKind, ...] = ("ms", "en", "other", "shared", "name")
 """Of these a word can be only one; `maybe_name` and the rest say something besides."""
 _BUILT_IN = ("particles.yaml", "words.yaml", "names.yaml")
+WORDS_VARIABLE = "ROJAK_WORDS"
+"""Environment variable that names the user's files, divided as in PATH."""
 
 
 def _split_words(value: Any) -> Any:
@@ -103,6 +109,45 @@ def built_in_word_lists() -> WordLists:
     """Read the lists that ship with Rojak."""
     folder = resources.files("rojak.text") / "resources"
     return _merge(parse_word_lists((folder / name).read_text("utf-8"), name) for name in _BUILT_IN)
+
+
+def own_lists() -> tuple[Path, ...]:
+    """Give the user's files in force."""
+    named = os.environ.get(WORDS_VARIABLE)
+    return tuple(Path(path) for path in named.split(os.pathsep) if path) if named else ()
+
+
+def use_own_lists(paths: Sequence[str | Path]) -> None:
+    """Put a user's files in force for this process and those that it starts; they are read at once.
+
+    Raises:
+        ConfigError: A file cannot be read or holds something that is not allowed.
+    """
+    files = tuple(Path(path).absolute() for path in paths)
+    load_word_lists(files)
+    os.environ[WORDS_VARIABLE] = os.pathsep.join(map(str, files))
+
+
+@contextmanager
+def own_lists_in_force(paths: Sequence[str | Path]) -> Iterator[None]:
+    """Put a user's files in force for a while; with none, those already in force stay."""
+    before = os.environ.get(WORDS_VARIABLE, "")
+    if paths:
+        use_own_lists(paths)
+    try:
+        yield
+    finally:
+        os.environ[WORDS_VARIABLE] = before
+
+
+def name_own_lists() -> list[str]:
+    """Name the user's files in force with a hash of what they say: `mine.yaml (3f9a…)`.
+
+    Raises:
+        ConfigError: A file cannot be read or holds something that is not allowed.
+    """
+    load_word_lists(own_lists())
+    return [f"{path.name} ({hashlib.sha256(path.read_bytes()).hexdigest()[:8]})" for path in own_lists()]
 
 
 def load_word_lists(extra_paths: Sequence[Path] = ()) -> WordLists:

@@ -25,6 +25,7 @@ from rojak.model.alignment import alignment_losses, build_head
 from rojak.model.labelling import write_labelling
 from rojak.model.whisper import encode_audio, save_whisper, token_losses
 from rojak.runs import locked, read_jsonl
+from rojak.text.wordlists import own_lists_in_force
 from rojak.train.batch import Batch
 from rojak.train.build import build_model, check_disk, memory_line
 from rojak.train.checkpoint import (
@@ -89,6 +90,11 @@ def train(
         RojakError: Bad input, bad settings, or training that cannot go on.
         SystemExit: 130 after Ctrl-C, 143 after SIGTERM; a checkpoint was written.
     """
+    with own_lists_in_force(config.word_lists):
+        return _train(config, allow_change, on_validation)
+
+
+def _train(config: TrainConfig, allow_change: bool, on_validation: Callable[[int, float], None] | None) -> TrainSummary:
     run = Path(config.output_dir)
     processes = Processes()
     data = Dataset(Path(config.dataset_path), config.train_splits)

@@ -16,6 +16,7 @@ from rojak.model.particle_tokens import choose_tokens, free_tokens, prepare_labe
 from rojak.model.whisper import Whisper, load_whisper, save_whisper
 from rojak.records import Utterance, Word
 from rojak.text.particles import load_particles
+from rojak.text.wordlists import own_lists_in_force
 
 
 @pytest.fixture
@@ -148,7 +149,8 @@ def test_particles_of_another_vocabulary_are_refused(plain: Whisper) -> None:
 def test_a_user_s_particles_get_tokens_too(plain: Whisper, tmp_path: Path) -> None:
     lists = tmp_path / "mine.yaml"
     lists.write_text("particles: {bah: {}, one: null}")
-    config = TrainConfig(dataset_path="d", output_dir="o", particle_tokens=True, word_lists=(str(lists),))
-    chosen = prepare_labelling(plain, config).tokens.labelling.particle_tokens
+    config = TrainConfig(dataset_path="d", output_dir="o", particle_tokens=True)
+    with own_lists_in_force([lists]):
+        chosen = prepare_labelling(plain, config).tokens.labelling.particle_tokens
     assert "bah" in chosen
     assert "one" not in chosen
