@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--model", default="rojak-micro")
     parser.add_argument("--steps", type=int, default=4, help="measured in each mode")
+    parser.add_argument("--ranks", type=int, nargs="+", default=[8, 64])
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         arguments.data = arguments.data or make_data(Path(folder))
@@ -47,7 +48,7 @@ def measure(arguments: argparse.Namespace) -> None:
     data = Dataset(arguments.data, ("train",))
     errors = []
     print("| windows | rank | measured s a step | predicted | error |\n|---|---|---|---|---|")
-    for rank in (8, 64):
+    for rank in arguments.ranks:
         base = config(arguments, rank, "mixed")
         calibration = calibrate(base, data)
         for mode in ("trim", "pack", "mixed", "pad"):

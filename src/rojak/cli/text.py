@@ -59,7 +59,7 @@ def compare(
     """
     from rojak.evaluate.compare import compare as run
     from rojak.evaluate.score import ScoreOptions, score
-    from rojak.evaluate.show import compared_slice_table, comparison_table, describe_change, describe_mapsswe
+    from rojak.evaluate.show import compared_slice_table, comparison_table, describe_change
 
     if len(files) < 2:
         raise InputError("Give at least two files to compare.")
@@ -73,7 +73,6 @@ def compare(
         return
     for second, comparison in zip(systems[1:], found, strict=True):
         out.print(comparison_table(comparison))
-        out.print(describe_mapsswe(comparison.overall), highlight=False, soft_wrap=True)
         for name in by or []:
             if name not in comparison.slices:
                 raise InputError(f"No row has {name!r}; there are {', '.join(comparison.slices)}.")

@@ -57,4 +57,6 @@ def _say(problem: dict[str, Any]) -> str:
         return f"{field} is missing; a row needs audio_id, reference and hypothesis"
     if problem["type"] == "string_too_long":
         return f"{field} has {len(problem['input']):,} characters, at most {MAX_CHARACTERS:,} are allowed"
-    return f"{field}: {problem['msg'].lower()}"
+    if problem["input"] is None:
+        return f'{field} is null; give a text, or "" for nothing'
+    return f"{field}: {problem['msg'].lower().replace('valid tuple', 'list')}"

@@ -50,7 +50,7 @@ def read_predictions(path: Path, reference_path: Path | None = None, allow_empty
         if not prediction.reference.strip() and not allow_empty:
             raise ManifestError(
                 f"{where}: the reference of {prediction.audio_id} is empty; "
-                "fill it in, or allow empty references if it is a clip without speech."
+                "fill it in, or give --allow-empty if it is a clip without speech."
             )
         predictions.append(prediction)
     return predictions

@@ -193,7 +193,8 @@ def _notes(utterances: Sequence[UtteranceScore], overall: Cell) -> list[str]:
     elif overall.resampled == "speakers" and overall.speakers < 10:
         notes.append(f"Intervals come from only {overall.speakers} speakers and are rough.")
     if overall.few:
-        notes.append(f"Only {overall.utterances} utterances: too few for firm conclusions.")
+        noun = "utterance" if overall.utterances == 1 else "utterances"
+        notes.append(f"Only {overall.utterances} {noun}: too few for firm conclusions.")
     silent = sum("nonspeech" in score.flags for score in utterances)
     if silent:
         notes.append(f"References without words, taken as clips without speech and left out of WER and CER: {silent}.")

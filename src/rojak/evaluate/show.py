@@ -157,7 +157,7 @@ def describe_change(change: Change, first: Scores, second: Scores) -> str:
 def _difference(found: Difference, unit: str) -> tuple[str, str]:
     if found.difference is None:
         return "not measured", ""
-    scale, digits = (100, "+.1f") if unit == "%" else (1, "+.3g")
+    scale, digits = (100, "+.1f") if unit == "%" else (1, "+.3f")
     text = f"{scale * found.difference:{digits}}"
     if found.low is not None and found.high is not None:
         text += f" [{scale * found.low:{digits}}, {scale * found.high:{digits}}]"

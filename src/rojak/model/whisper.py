@@ -150,6 +150,10 @@ def load_whisper(
     path = model_path(name)
     if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
         raise InputError(f"{name} is a folder without config.json; give a folder with a Whisper model or a hub id.")
+    known = f"{MICRO_NAME}, a folder with a Whisper model, or a hub id such as openai/whisper-large-v3"
+    if not Path(path).is_dir() and (name.count("/") != 1 or name.startswith(("/", ".", "~"))):
+        # Not even a hub id: said at once, instead of after a minute of asking the hub.
+        raise InputError(f"Cannot load the model {name!r} (there is no such folder); allowed are {known}.")
     try:
         config = WhisperConfig.from_pretrained(path)
         if config.model_type != "whisper":
@@ -167,7 +171,6 @@ def load_whisper(
                 quantization_config=_nf4(dtype) if quantize_4bit else None,
             )
     except (OSError, ValueError) as error:
-        known = f"{MICRO_NAME}, a folder with a Whisper model, or a hub id such as openai/whisper-large-v3"
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"Cannot load the model {name!r} ({reason}); allowed are {known}.") from error
     if quantize_4bit:

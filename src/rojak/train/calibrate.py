@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +87,13 @@ def calibrate(config: TrainConfig, data: Dataset) -> Calibration:
 
 
 def _plans(config: TrainConfig, data: Dataset, trainer: Trainer) -> Iterator[tuple[Curriculum, StepPlan]]:
-    """Give single micro-batches of different lengths, each as a step of its own; the first one twice, to warm up."""
+    """Give single micro-batches of different lengths, each of another step and as a step of its own."""
     for mode in MODES:
         in_mode = config.model_copy(update={"windows": config.windows.model_copy(update={"mode": mode})})
         curriculum = Curriculum(in_mode, data, trainer.whisper.tokens)
-        plan = next(curriculum.steps_from(0, 0))
-        count = len(plan.micro_batches)
-        for number in sorted({round(i * (count - 1) / (BATCHES_A_MODE - 1)) for i in range(BATCHES_A_MODE)}):
-            yield curriculum, replace(plan, micro_batches=[plan.micro_batches[number]])
+        for number, plan in enumerate(islice(curriculum.steps_from(0, 0), BATCHES_A_MODE)):
+            place = round(number * (len(plan.micro_batches) - 1) / (BATCHES_A_MODE - 1))
+            yield curriculum, replace(plan, micro_batches=[plan.micro_batches[place]])
 
 
 def _seconds(trainer: Trainer, plan: StepPlan, batch: Any) -> float:

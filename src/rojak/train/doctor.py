@@ -177,8 +177,8 @@ def _gpu() -> str:
 
 
 def _nearest(path: Path) -> Path:
-    """Give the folder itself or the nearest one above it that exists."""
-    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.is_dir())
+    """Give the path itself or the nearest one above it that exists; a file in the way is found so, too."""
+    return next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
 
 
 def _disk(out_dir: Path) -> str:

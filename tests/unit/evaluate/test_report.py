@@ -188,6 +188,13 @@ def test_differences_know_which_way_is_better(metric: str, change: float, text: 
     assert word not in unsure.replace("P(better)", "")
 
 
+def test_a_sure_difference_that_is_written_as_0_has_no_colour() -> None:
+    built = str(difference(Difference(0.03, 0.03006, 6e-5, 5e-5, 7e-5, 0.0, True), METRICS["rtf"]))
+    assert "+0.000" in built
+    assert "e-05" not in built
+    assert 'class="worse"' not in built
+
+
 def test_parts_with_few_utterances_are_marked_and_left_out_parts_counted() -> None:
     rows = [row(f"u{n}-{k}", "buku lah", "buku", speaker_id=f"s{n:02}") for n in range(45) for k in range(1 + (n < 40))]
     shown = str(slices_section([score(rows)]))

@@ -13,7 +13,7 @@ from rojak.data.dataset import Dataset
 from rojak.errors import ConfigError, InputError
 from rojak.features.windows import Clip, Window
 from rojak.model.shapes import SIZES, total_parameters, trained_parameters, whisper_shape
-from rojak.train.calibrate import _fit
+from rojak.train.calibrate import _fit, calibrate
 from rojak.train.costs import Load, activation_bytes, load_flops, peak_bytes
 from rojak.train.estimate import GPUS_PATH, estimate, read_gpus
 from rojak.train.workload import plan_workload, read_data
@@ -155,3 +155,17 @@ def test_the_fit_finds_costs_and_never_a_negative_one() -> None:
     rows = np.array([[1.0, 5.0, 1.0], [2.0, 1.0, 1.0], [4.0, 2.0, 1.0], [8.0, 30.0, 1.0]])
     assert _fit(rows, rows @ np.array([0.3, 0.02, 0.1])) == pytest.approx([0.3, 0.02, 0.1])
     assert _fit(rows, rows @ np.array([0.3, -0.005, 0.1])).min() >= 0
+
+
+def test_a_calibrated_machine_gets_hours_in_every_mode(tiny_dir: Path, data_dir: Path) -> None:
+    settings = config(model_name=str(tiny_dir), dataset_path=str(data_dir), batch_size=2, lora_r=4, precision="fp32")
+    data = Dataset(data_dir, ("train",))
+    found = calibrate(settings, data)
+    assert 0 <= min(found.coefficients) < max(found.coefficients)
+    assert found.read_s_per_audio_s > 0
+    assert all(measured > 0 for measured, _ in found.measured)
+    variants = estimate(settings, data, read_gpus(), found)
+    assert {one.adapter for one in variants if one.here_hours is None} == {"QLoRA"}  # 4 bits were not measured
+    hours = {one.mode: one.here_hours for one in variants if one.adapter == "LoRA"}
+    assert all(0 < value < 1 for value in hours.values() if value is not None)
+    assert None not in hours.values()

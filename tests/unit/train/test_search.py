@@ -124,6 +124,41 @@ def test_an_interrupted_trial_is_taken_up_in_its_folder(
     assert {row.state for row in found.trials} == {"complete"}
 
 
+WORKER = """
+import sys, time
+from pathlib import Path
+from rojak.config.schema import TrainConfig
+from rojak.train import search
+from rojak.train.loop import TrainSummary
+from rojak.train.space import Space
+
+def train(config, on_validation):
+    with open(sys.argv[2], "a") as file:
+        file.write(f"{sys.argv[3]} {config.learning_rate} {config.lora_r}\\n")
+    time.sleep(0.4)
+    return TrainSummary(Path(config.output_dir), 1, 0.5 - config.lora_r / 1000, 1, 1.0, 1.0)
+
+search.train = train
+config = TrainConfig(dataset_path="d", output_dir="r", stages=[{"name": "a"}])
+while not all(Path(f"{sys.argv[2]}-{name}").exists() for name in "ab"):  # both begin together
+    Path(f"{sys.argv[2]}-{sys.argv[3]}").touch()
+    time.sleep(0.01)
+search.tune(config, Space.model_validate_json(sys.argv[4]), Path(sys.argv[1]), tell=lambda _: None)
+"""
+
+
+def test_two_processes_share_a_grid_and_try_nothing_twice(trained: list[TrainConfig], tmp_path: Path) -> None:
+    arguments = [sys.executable, "-c", WORKER, str(tmp_path / "out"), str(tmp_path / "tried")]
+    workers = [subprocess.Popen([*arguments, name, GRID.model_dump_json()]) for name in "ab"]
+    assert [worker.wait(timeout=100) for worker in workers] == [0, 0]
+    lines = (tmp_path / "tried").read_text().splitlines()
+    assert len(lines) == len({line.partition(" ")[2] for line in lines}) == 6
+    assert {line[0] for line in lines} == {"a", "b"}
+    found = tune(config(), GRID, tmp_path / "out", tell=lambda _: None)
+    assert trained == []
+    assert [row.state for row in found.trials] == ["complete"] * 6
+
+
 def test_random_and_tpe_take_their_number_and_share_it(trained: list[TrainConfig], tmp_path: Path) -> None:
     for sampler in ("random", "tpe"):
         space = Space.model_validate(

@@ -84,7 +84,7 @@ def _loss_panel(train: Sequence[Mapping[str, Any]], x: Axis, bands: Sequence[Ban
         return None
     y = Axis(0, _HEADROOM * max(p.y for p in loss), lambda value: f"{value:.3g}")
     if len(loss) < _SMOOTH_FROM:
-        return panel("Training loss", [Line("loss", loss, marked=False)], x, y, bands)
+        return panel("Training loss", [Line("loss", loss, marked=len(loss) == 1)], x, y, bands)
     lines = [Line("loss", loss, marked=False, faint=True), Line("loss, smoothed", smooth(loss), marked=False)]
     return panel("Training loss", lines, x, y, bands)
 
@@ -102,7 +102,7 @@ def _rate_panel(train: Sequence[Mapping[str, Any]], x: Axis, bands: Sequence[Ban
     if not rate:
         return None
     y = Axis(0, _HEADROOM * max(p.y for p in rate) or 1, lambda value: f"{value:g}")
-    return panel("Learning rate", [Line("learning rate", rate, marked=False)], x, y, bands)
+    return panel("Learning rate", [Line("learning rate", rate, marked=len(rate) == 1)], x, y, bands)
 
 
 def _describe(train: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]], bands: Sequence[Band]) -> str:

@@ -43,8 +43,9 @@ def difference(found: Difference, metric: Metric) -> Html | None:
     """Write by how much a system differs from another one, coloured as better or worse where that is sure."""
     if found.difference is None:
         return None
-    scale, digits = (100, "+.1f") if metric.unit == "%" else (1, "+.3g")
-    text = join([f"{scale * found.difference:{digits}}".replace("-", MINUS)])
+    scale, digits = (100, "+.1f") if metric.unit == "%" else (1, "+.3f")
+    shown = f"{scale * found.difference:{digits}}"
+    text = join([shown.replace("-", MINUS)])
     if found.low is not None and found.high is not None:
         ends = f"[{scale * found.low:{digits}}, {scale * found.high:{digits}}]".replace("-", MINUS)
         text = join([text, " ", element("span", ends.replace(" ", NO_BREAK), class_="interval")])
@@ -52,7 +53,9 @@ def difference(found: Difference, metric: Metric) -> Html | None:
         return element("span", text)
     better = (found.difference < 0) == (metric.better == "lower")
     sure = f"P(better) = {100 * found.p_better:.1f} %" if found.p_better is not None else None
-    return element("span", text, class_=("better" if better else "worse") if found.significant else None, title=sure)
+    # A difference that is written as 0 is not worth a colour, however sure it is.
+    sign = ("better" if better else "worse") if found.significant and float(shown) else None
+    return element("span", text, class_=sign, title=sure)
 
 
 def row(*cells: Child, class_: str | None = None) -> Html:

@@ -83,7 +83,7 @@ def targets_section(systems: Sequence[Scores]) -> Html:
     head: list[Child] = ["Target", "Wanted"]
     for scores in systems:
         head += [scores.system or "Reached", ""]
-    head.append("Reached, shaded where wanted")
+    head.append("Shaded: as wanted")
     rows = []
     for place, target in enumerate(TARGETS):
         mine = [column[place] for column in results]
