@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, nargs="+", default=[1.0])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument(
-        "--distinct-hours", type=float, help="speak so many hours and repeat them under new ids; default: all distinct"
+        "--distinct-hours", type=float, help="take so many hours and repeat them under new ids; default: all distinct"
     )
     parser.add_argument("--corpus", type=Path, help="of `rojak synthesize`, instead of speaking one; repeated likewise")
     parser.add_argument("--work-dir", type=Path, help="folder for the corpora; default: the system's temporary one")
@@ -86,7 +86,7 @@ def main() -> None:
         if args.corpus is None:
             synthesize(corpus, min(max(args.hours), args.distinct_hours or 1e9), 11, show_progress=False)
         for kind in args.kinds:
-            items = convert(corpus, work / kind, kind)
+            items = convert(corpus, work / kind, kind, args.distinct_hours)
             distinct = sum(item["duration"] for item in items) / 3600
             for hours in args.hours:
                 repeat(items, work / kind, hours)
@@ -174,12 +174,16 @@ def proportional_bytes(pid: int) -> int:
         return 0
 
 
-def convert(corpus: Path, out: Path, kind: str) -> list[dict[str, Any]]:
-    """Write the recordings of a corpus in another format; give their items."""
+def convert(corpus: Path, out: Path, kind: str, max_hours: float | None) -> list[dict[str, Any]]:
+    """Write the recordings of a corpus, or its first hours, in another format; give their items."""
     (out / "audio").mkdir(parents=True)
-    items, jobs = [], []
+    items: list[dict[str, Any]] = []
+    jobs, seconds = [], 0.0
     for manifest in sorted(corpus.glob("*/transcripts.json")):
         for item in json.loads(manifest.read_text(encoding="utf-8")).values():
+            if max_hours is not None and seconds >= max_hours * 3600:
+                break
+            seconds += item["duration"]
             source = manifest.parent / item["audio_filepath"]
             item["audio_filepath"] = f"audio/{source.stem}.{kind}"
             jobs.append((source, out / item["audio_filepath"]))

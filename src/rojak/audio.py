@@ -152,8 +152,8 @@ def _decode(file: BinaryIO, start_s: float, wanted_s: float, limit: _Limit) -> _
     try:
         return _decode_with_soundfile(file, start_s, wanted_s, limit)
     except soundfile.LibsndfileError as error:
-        # Code 2 is a system error, whose text speaks of files that do not exist, which nobody asked for.
-        reason = "no format that it knows." if error.code == 2 else str(error.error_string)
+        # The texts of codes 2 and 7 speak of files that do not exist, which nobody asked for.
+        reason = "no format that it knows." if error.code in (2, 7) else str(error.error_string)
         file.seek(0)
         return _decode_with_av(file, start_s, wanted_s, _Limit(limit.name, limit.max_bytes), reason)
 

@@ -60,6 +60,11 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=2))  # noqa: T201
 
 
+def show_hours(hours: float) -> str:
+    """Give a length for people; a few clips are minutes."""
+    return f"{hours:.2f} h" if hours >= 0.1 else f"{hours * 60:.1f} min"
+
+
 def parse_pair(text: str) -> tuple[str, str]:
     """Read `field=column`."""
     field, equals, column = text.partition("=")

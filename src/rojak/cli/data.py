@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rojak.cli.app import Json, Workers, app, as_plain, out, parse_pair, print_json
+from rojak.cli.app import Json, Workers, app, as_plain, out, parse_pair, print_json, show_hours
 
 
 @app.command()
@@ -36,7 +36,9 @@ def synthesize(
         print_json(as_plain(summary))
         return
     done = "already there" if summary.already_there else f"made in {summary.elapsed_s:.0f} s"
-    counts = ", ".join(f"{split} {n} ({summary.hours[split]:.2f} h)" for split, n in summary.num_utterances.items())
+    counts = ", ".join(
+        f"{split} {n} ({show_hours(summary.hours[split])})" for split, n in summary.num_utterances.items()
+    )
     out.print(f"{out_dir}: {counts}; {summary.num_speakers} speakers; {done}.", highlight=False, soft_wrap=True)
 
 
@@ -90,7 +92,7 @@ def prepare(
     if as_json:
         print_json(as_plain(summary))
         return
-    counts = ", ".join(f"{split} {n} ({summary.hours[split]:.2f} h)" for split, n in summary.clips.items())
+    counts = ", ".join(f"{split} {n} ({show_hours(summary.hours[split])})" for split, n in summary.clips.items())
     done = "nothing to do, it is up to date" if summary.unchanged else f"prepared in {summary.wall_s:.0f} s"
     out.print(f"{out_dir} from {summary.kind}: {counts}; {done}.", highlight=False, soft_wrap=True)
     if summary.refused:
@@ -119,7 +121,7 @@ def inspect(
         print_json(survey_document(survey))
         return
     out.print(
-        f"{survey.clips} clips, {survey.hours:.2f} h; {len(survey.refusals)} refused, {len(survey.suspicious)} "
+        f"{survey.clips} clips, {show_hours(survey.hours)}; {len(survey.refusals)} refused, {len(survey.suspicious)} "
         f"suspicious. Page: {path}",
         highlight=False,
         soft_wrap=True,

@@ -15,7 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context, parent_process, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -150,13 +150,23 @@ def run_blocks(blocks: Iterator[Block], workers: int) -> Iterator[BlockResult]:
     waiting: deque[tuple[Block, BlockResult | Future[BlockResult]]] = deque()
     try:
         for block in blocks:
-            waiting.append((block, _read_result(block) or executor.submit(prepare_block, block)))
+            waiting.append((block, _read_result(block) or _submit(executor, block)))
             if len(waiting) >= 3 * workers:
                 yield _wait_for(*waiting.popleft())
         while waiting:
             yield _wait_for(*waiting.popleft())
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(executor: ProcessPoolExecutor, block: Block) -> Future[BlockResult]:
+    """Hand a block over; Ctrl-C waits meanwhile, and the process that starts hears none until it ignores it."""
+    resource_tracker.ensure_running()  # starting it would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return executor.submit(prepare_block, block)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _wait_for(block: Block, result: "BlockResult | Future[BlockResult]") -> BlockResult:

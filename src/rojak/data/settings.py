@@ -72,7 +72,7 @@ class PrepareSettings(BaseModel):
     def _fields_are_known(cls, columns: dict[str, str]) -> dict[str, str]:
         for name, column in columns.items():
             if name not in COLUMN_FIELDS:
-                turned = f"; did you mean {column}={name}?" if column in COLUMN_FIELDS else ""
+                turned = f"; write {column}={name}" if column in COLUMN_FIELDS else ""
                 raise ValueError(f"{name!r} is no field of the record, which come first, as in text=sentence{turned}")
         return columns
 

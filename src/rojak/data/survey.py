@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rojak.data.checks import Fault, check_num_tokens
-from rojak.data.items import SourceItem
+from rojak.data.items import FIELD_NAMES, SourceItem
 from rojak.data.settings import PrepareSettings
 from rojak.data.sources import Source
 from rojak.errors import InputError
@@ -33,13 +33,14 @@ def survey(corpus: Source, settings: PrepareSettings, *, counts_tokens: bool) ->
     A recording replaced by another of equal size and modification time is not noticed.
 
     Raises:
-        InputError: The corpus is empty, a part of it cannot be read, or no item has a column that was named.
+        InputError: The corpus is empty, a part of it cannot be read, or no item has a text, a recording, or a column
+            that was named.
         ManifestError: A transcript file is malformed.
     """
     inputs = hashlib.blake2b(digest_size=16)
     num_items = 0
     first: dict[str, Any] = {}
-    unseen = {name for name in settings.columns if name != "offset"}  # which is no field any more by now
+    unseen = {"text", "audio_filepath", *settings.columns} - {"offset"}  # which is no field any more by now
     try:
         for item in corpus.read():
             inputs.update(item_mark(item))
@@ -51,14 +52,22 @@ def survey(corpus: Source, settings: PrepareSettings, *, counts_tokens: bool) ->
     if not num_items:
         raise InputError(f"{corpus.name}: no recordings in it (read as {corpus.kind}).")
     for name in sorted(unseen):
-        found = ", ".join(field for field, value in first.items() if value is not None and field != "audio_id")
-        raise InputError(
-            f"{corpus.name}: no item has anything in the column {settings.columns[name]!r}, given as its {name}; "
-            f"the first one has {found}."
-        )
+        raise InputError(f"{corpus.name}: {_explain_absence(name, corpus.kind, first, settings)}.")
     chosen = json.dumps([settings.model_dump(mode="json"), counts_tokens, FORMAT], sort_keys=True)
     settings_hash = hashlib.blake2b(chosen.encode(), digest_size=16).hexdigest()
     return Survey(num_items, {"inputs": inputs.hexdigest(), "settings": settings_hash})
+
+
+def _explain_absence(name: str, kind: str, first: dict[str, Any], settings: PrepareSettings) -> str:
+    """Say that no item has a field, and what the first one has instead."""
+    if kind == "text-files" and name == "text":
+        return "no recording has a .txt file of the same name beside it"
+    found = ", ".join(field for field, value in first.items() if value is not None and field != "audio_id") or "nothing"
+    if name in settings.columns:
+        column = settings.columns[name]
+        return f"no item has anything in the column {column!r}, given as its {name}; the first one has {found}"
+    names = f"{name} (nor {', '.join(FIELD_NAMES[name])})"
+    return f"no item has the field {names}; the first one has {found}; name its column: --column {name}=COLUMN"
 
 
 def item_mark(item: SourceItem) -> bytes:

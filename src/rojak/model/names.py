@@ -24,6 +24,8 @@ def token_counter(name: str) -> Callable[[str], int]:
     from tokenizers import Tokenizer
 
     folder = Path(model_path(name))
+    if not folder.is_dir() and "/" not in name:  # asking the hub for it would take half a minute without a network
+        raise InputError(f"{name}: there is no such folder; give rojak-micro, a model folder, or a hub id OWNER/NAME.")
     try:
         if folder.is_dir():
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

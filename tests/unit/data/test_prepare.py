@@ -357,6 +357,35 @@ def test_after_ctrl_c_it_goes_on_where_it_stopped(make_corpus, tmp_path):
     assert not (tmp_path / ".out.partial").exists()
 
 
+def test_ctrl_c_while_workers_start_leaves_no_traceback(make_corpus, tmp_path):
+    script = (
+        "import signal, sys\nfrom pathlib import Path\nfrom rojak.data.prepare import prepare\n"
+        "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "    try:\n        prepare(Path(sys.argv[1]), Path(sys.argv[2]), workers=1)\n"
+        "    except KeyboardInterrupt:\n        print('interrupted')\n"
+    )
+    (tmp_path / "run.py").write_text(script)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "run.py", make_corpus(40), tmp_path / "out"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        started = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children.read_text().split()]
+        if any(b"spawn_main" in command for command in started):
+            break
+        time.sleep(0.01)
+    time.sleep(0.25)  # the worker is importing now
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (stdout, stderr) == ("interrupted\n", "")
+
+
 def test_left_over_work_is_only_used_when_it_is_the_same_and_whole(make_corpus, tmp_path, monkeypatch):
     root = make_corpus(70)
 

@@ -97,7 +97,7 @@ def test_csv_with_quotes_words_and_mapped_columns(root):
 
 
 def test_columns_that_cannot_be_meant_are_told(root):
-    with pytest.raises(ValueError, match=r"'sentence' is no field of the record.*did you mean text=sentence"):
+    with pytest.raises(ValueError, match=r"'sentence' is no field of the record.*write text=sentence"):
         PrepareSettings(columns={"sentence": "text"})
     with pytest.raises(ValueError, match="'mood' is no field of the record, which come first, as in text=sentence"):
         PrepareSettings(columns={"mood": "feeling"})
@@ -109,6 +109,17 @@ def test_columns_that_cannot_be_meant_are_told(root):
         settings = PrepareSettings(columns=columns)
         with pytest.raises(InputError, match=message):
             survey(open_source(root, settings), settings, counts_tokens=False)
+    for content, message in [
+        (
+            "file,says\naudio/a.wav,satu\n",
+            r"has the field text \(nor sentence.*the first one has says, audio_file",
+        ),
+        ("where,text\naudio/a.wav,satu\n", r"has the field audio_filepath.*--column audio_filepath=COLUMN"),
+    ]:
+        (root / "list.csv").write_text(content, encoding="utf-8")
+        with pytest.raises(InputError, match=message):
+            survey(open_source(root), PrepareSettings(), counts_tokens=False)
+    (root / "list.csv").write_text("file,says,mood\naudio/a.wav,satu,\naudio/b.mp3,,sad\n", encoding="utf-8")
     settings = PrepareSettings(columns={"text": "says", "domain": "mood"})
     assert survey(open_source(root, settings), settings, counts_tokens=False).num_items == 2
 
@@ -120,6 +131,9 @@ def test_text_files(root):
     assert found["audio/a"].fields["text"] == "makan lah"
     assert found["audio/b"].fault.reason == "no_transcript"
     assert found["audio/alone"].fault.reason == "missing_file"
+    (root / "audio" / "a.txt").unlink()
+    with pytest.raises(InputError, match=r"no recording has a \.txt file of the same name"):
+        survey(open_source(root), PrepareSettings(), counts_tokens=False)
 
 
 @pytest.mark.parametrize("name", ["../secret.wav", "/etc/hostname", "audio/link.wav", "../corpus-2/a.wav"])

@@ -82,3 +82,8 @@ def test_a_model_that_is_not_there_gets_one_sentence(name: str, monkeypatch: pyt
     assert "\n" not in str(error.value)
     with pytest.raises(InputError, match="Cannot load the tokenizer"):
         token_counter(name)
+
+
+def test_a_name_that_is_neither_folder_nor_hub_id_is_told_at_once() -> None:
+    with pytest.raises(InputError, match="rojak-mirco: there is no such folder; give rojak-micro"):
+        token_counter("rojak-mirco")

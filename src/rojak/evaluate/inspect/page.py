@@ -88,7 +88,7 @@ def _refused_section(survey: Survey, refused: Sequence[RefusedClip]) -> Html:
     if not survey.refusals:
         return element("p", "None: every clip of the corpus passed every check.", class_="none")
     counts = survey.stats.get("refused", {})
-    rows = [row(reason, f"{count:,}", _left(REASONS.get(reason, ""))) for reason, count in counts.items()]
+    rows = [row(_name(reason), f"{count:,}", _left(REASONS.get(reason, ""))) for reason, count in counts.items()]
     parts: list[Child] = [table(["Reason", "Clips", ""], rows, caption="Refused, by reason", show_caption=False)]
     if any(clip.text for clip in refused):
         parts.append(_key())
@@ -113,7 +113,7 @@ def _suspicious_section(survey: Survey, read_audio: ReadAudio) -> Html:
     for clip in survey.suspicious:
         for one in clip.suspicions:
             kinds[one.reason] = kinds.get(one.reason, 0) + 1
-    rows = [row(reason, f"{count:,}", _left(SUSPICIONS[reason])) for reason, count in kinds.items()]
+    rows = [row(_name(reason), f"{count:,}", _left(SUSPICIONS[reason])) for reason, count in kinds.items()]
     parts: list[Child] = [
         element("p", "They passed every check and are in the data. Listen before you trust them.", class_="small"),
         table(["Suspicion", "Clips", ""], rows, caption="Suspicions", show_caption=False),
@@ -163,6 +163,12 @@ class _Players:
         self._left -= 1
         self._bytes_left -= len(data)
         return element("audio", controls=True, preload="metadata", src=f"data:audio/mpeg;base64,{data}")
+
+
+def _name(reason: str) -> Html:
+    """Let a long name break after its underscores and nowhere else."""
+    first, *rest = reason.split("_")
+    return join([first, *(part for word in rest for part in ("_", element("wbr"), word))])
 
 
 def _short(text: str) -> str:

@@ -1,6 +1,9 @@
 """Sound and text of refused clips, which prepared data does not hold: read again from the corpus they came from."""
 
-from collections.abc import Callable, Iterable
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,11 +41,26 @@ class RefusedClip:
             return None
         length_s = None if self.item.length_s is None else min(self.item.length_s, PLAYED_S)
         try:
-            return decode_audio(
-                self.item.audio, max_seconds=PLAYED_S, start_s=self.item.start_s, length_s=length_s
-            ).samples
+            with _hushed():
+                return decode_audio(
+                    self.item.audio, max_seconds=PLAYED_S, start_s=self.item.start_s, length_s=length_s
+                ).samples
         except (RojakError, OSError):
             return None
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep libmpg123's remarks on broken files, which it writes to file descriptor 2 itself, off the terminal."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def find_refused(refusals: Iterable[Refusal], source: str | None, settings: dict[str, Any]) -> list[RefusedClip]:

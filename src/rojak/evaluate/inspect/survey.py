@@ -159,6 +159,10 @@ def read_stats(prepared_dir: Path) -> dict[str, Any]:
     path = prepared_dir / "stats.json"
     try:
         stats = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{prepared_dir}: is not prepared data; make it with `rojak prepare SOURCE {prepared_dir}`."
+        ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); prepare the data again.") from None
     if not isinstance(stats, dict):

@@ -16,7 +16,7 @@ class Html(str):
 Child = str | None
 Attribute = str | float | bool | None
 
-_VOID = {"meta", "input", "br", "col"}
+_VOID = {"meta", "input", "br", "col", "wbr"}
 
 
 def escape(text: str) -> Html:
