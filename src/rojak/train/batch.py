@@ -17,7 +17,7 @@ from rojak.data.noise import mains_hum, pink_noise
 from rojak.features.augment import augment, sample_rng
 from rojak.features.mel import SAMPLES_PER_POSITION
 from rojak.features.recordings import recorded_noise
-from rojak.features.windows import Window
+from rojak.features.windows import Window, on_grid
 from rojak.model.labels import label
 from rojak.model.whisper import SpeechTokens
 from rojak.records import LANGUAGES, Utterance
@@ -92,7 +92,7 @@ class BatchBuilder:
             times=times,
             weights=weights,
             mask_seeds=tuple(self._mask_seed(window, epoch) for window in windows),
-            num_frames=tuple(2 * (_num_samples(window.length_s) // SAMPLES_PER_POSITION) for window in windows),
+            num_frames=tuple(2 * (_num_samples(_sounding_s(window)) // SAMPLES_PER_POSITION) for window in windows),
             audio_ids=tuple(
                 tuple(self._data.utterances[clip.index].audio_id for clip in window.clips) for window in windows
             ),
@@ -152,6 +152,10 @@ class BatchBuilder:
         first = self._data.utterances[window.clips[0].index].audio_id
         # Not the numbers that draw the sound's changes: those of an epoch that no run reaches.
         return int(sample_rng(self._seed, epoch + 10**9, first).integers(2**62))
+
+
+def _sounding_s(window: Window) -> float:
+    return on_grid(window.speech_s) if window.clips else window.length_s
 
 
 def _num_samples(length_s: float) -> int:
