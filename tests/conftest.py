@@ -1,5 +1,6 @@
 """A tiny corpus and a tiny Whisper, made once a test run: real files, real classes, seconds of work."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,8 @@ def data_dir(corpus_dir: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def tiny_dir(data_dir: Path) -> Path:
-    """A true Whisper with a true tokenizer, of 0.2 M parameters and random weights."""
-    folder = data_dir.parent / "tiny"
-    texts = [utterance.text for utterance in Dataset(data_dir, ("train",)).utterances]
+def write_tiny(folder: Path, texts: Sequence[str]) -> Path:
+    """Write a true Whisper with a true tokenizer of these texts, of 0.2 M parameters and random weights."""
     tokenizer = build_tokenizer(texts, 400)
     tokens = SpeechTokens.of(tokenizer)
     config = WhisperConfig(
@@ -56,3 +54,16 @@ def tiny_dir(data_dir: Path) -> Path:
     network.generation_config.suppress_tokens = network.generation_config.begin_suppress_tokens = None
     save_whisper(Whisper("tiny", network, tokens, WhisperFeatureExtractor(feature_size=80)), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_writer() -> Callable[[Path, Sequence[str]], Path]:
+    """Writes a tiny model for other texts than the corpus's."""
+    return write_tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_dir(data_dir: Path) -> Path:
+    """A tiny model for the corpus."""
+    texts = [utterance.text for utterance in Dataset(data_dir, ("train",)).utterances]
+    return write_tiny(data_dir.parent / "tiny", texts)
