@@ -1,6 +1,7 @@
 """A tiny corpus and a tiny Whisper, made once a test run: real files, real classes, seconds of work."""
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # Tests run one process a core (pytest-xdist); several threads in each would wait for each other. Before torch is there.
@@ -31,11 +32,8 @@ def data_dir(corpus_dir: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def tiny_dir(data_dir: Path) -> Path:
-    """A true Whisper with a true tokenizer, of 0.2 M parameters and random weights."""
-    folder = data_dir.parent / "tiny"
-    texts = [utterance.text for utterance in Dataset(data_dir, ("train",)).utterances]
+def write_tiny(folder: Path, texts: Sequence[str]) -> Path:
+    """Write a true Whisper with a true tokenizer of these texts, of 0.2 M parameters and random weights."""
     whisper = build_untrained(
         "tiny",
         build_tokenizer(texts, 400),
@@ -51,3 +49,16 @@ def tiny_dir(data_dir: Path) -> Path:
     )
     save_whisper(whisper, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_writer() -> Callable[[Path, Sequence[str]], Path]:
+    """Writes a tiny model for other texts than the corpus's."""
+    return write_tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_dir(data_dir: Path) -> Path:
+    """A tiny model for the corpus."""
+    texts = [utterance.text for utterance in Dataset(data_dir, ("train",)).utterances]
+    return write_tiny(data_dir.parent / "tiny", texts)

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -22,8 +23,13 @@ from typing import Any
 from rojak.errors import InputError
 
 
-def explain_os_error(error: OSError, path: Path) -> InputError:
-    """Turn an operating-system error about `path` into a sentence with a remedy."""
+def explain_os_error(error: Exception, path: Path) -> InputError:
+    """Turn an operating-system error about `path` into a sentence with a remedy.
+
+    safetensors (in Rust) and `shutil.copytree` raise errors of their own, which tell the system's number in their text.
+    """
+    told = re.search(r"(?:os error |Errno )(\d+)", str(error))
+    number = getattr(error, "errno", None) or (int(told[1]) if told else 0)
     reasons = {
         errno.ENOSPC: "the disk is full; free some space and run the same command again",
         errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
@@ -34,7 +40,7 @@ def explain_os_error(error: OSError, path: Path) -> InputError:
         errno.ENOTDIR: "a part of the path is a file, not a folder; check the path",
         errno.EISDIR: "it is a folder where a file is expected; check the path",
     }
-    return InputError(f"Cannot use {path}: {reasons.get(error.errno or 0, error.strerror or str(error))}.")
+    return InputError(f"Cannot use {path}: {reasons.get(number, os.strerror(number) if number else str(error))}.")
 
 
 def sync_directory(path: Path) -> None:
@@ -89,9 +95,16 @@ def read_json(path: Path) -> Any:
 
 
 def append_jsonl(path: Path, value: dict[str, Any]) -> None:
-    """Append one line to a JSON Lines file in a single write."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(value, ensure_ascii=False) + "\n")
+    """Append one line to a JSON Lines file in a single write.
+
+    Raises:
+        InputError: No space or no permission.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(value, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise explain_os_error(error, path) from error
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

@@ -1,17 +1,23 @@
 """The settings of training, each through the real loop on a tiny model."""
 
+import math
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from rojak.config.schema import TrainConfig
+from rojak.config.schema import AugmentConfig, TrainConfig
 from rojak.data.dataset import Dataset
 from rojak.errors import ConfigError, InputError, TrainingError
 from rojak.evaluate.metrics import METRICS
+from rojak.features.windows import GRID_S, Clip, Window
+from rojak.model.adapters import load_any
+from rojak.model.whisper import encode_audio, token_losses
 from rojak.runs import read_jsonl
+from rojak.train.batch import BatchBuilder
 from rojak.train.build import memory_line, optimizer_bytes
 from rojak.train.loop import Trainer, train
 
@@ -117,3 +123,90 @@ def test_nan_in_a_recording_stops_and_names_it(
     monkeypatch.setattr(Dataset, "read_audio", poisoned)
     with pytest.raises(TrainingError, match=rf"The loss became nan at step \d+, on the clips .*{bad}"):
         train(config(tiny_dir, data_dir, tmp_path / "run", stages=[{"name": "all", "num_epochs": 1}]))
+
+
+def test_qlora_learns_on_a_cpu_and_leaves_its_4_bit_base_alone(
+    tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("bitsandbytes", reason="QLoRA needs bitsandbytes: pip install 'rojak[gpu]'")
+    from bitsandbytes.nn import Linear4bit
+
+    bases: list[list[torch.Tensor]] = []
+
+    def look(self: Trainer) -> list[torch.Tensor]:
+        layers = [module for module in self.model.modules() if isinstance(module, Linear4bit)]
+        assert len(layers) == 2 * 6 + 10, "every linear layer but the output's, which is the embedding"
+        assert all(layer.weight.dtype == torch.uint8 and layer.weight.quant_type == "nf4" for layer in layers)
+        assert all(layer.weight.quant_state.nested for layer in layers), "double quantisation"
+        return [layer.weight.detach().clone() for layer in layers]
+
+    run_to_end = Trainer.run_to_end
+
+    def run(self: Trainer, *arguments: object) -> object:
+        bases.append(look(self))
+        result = run_to_end(self, *arguments)  # type: ignore[arg-type]
+        bases.append(look(self))
+        return result
+
+    monkeypatch.setattr(Trainer, "run_to_end", run)
+    stages = [{"name": "all", "max_steps": 12}]
+    validation = {"every_steps": 12, "max_utterances": 2, "max_new_tokens": 4}
+    changes = {"use_4bit": True, "stages": stages, "validation": validation, "learning_rate": 2e-2, "lora_r": 8}
+    train(config(tiny_dir, data_dir, tmp_path / "run", **changes))
+    assert all(torch.equal(before, after) for before, after in zip(*bases, strict=True))
+    losses = [row["loss"] for row in events(tmp_path / "run", "train")]
+    assert sum(losses[-3:]) / 3 < losses[0] - 0.1
+    best = tmp_path / "run" / "best"
+    tensors = load_file(best / "adapter_model.safetensors")
+    assert tensors
+    assert all("lora_" in name for name in tensors)
+    assert load_any(str(tmp_path / "run")).network.dtype == torch.float32
+
+
+def test_guard_sets_are_shown_beside_the_base_and_stop_a_run_that_forgets(
+    tiny_dir: Path, data_dir: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    durations = sorted(utterance.duration for utterance in Dataset(data_dir, ("validation",)).utterances)
+    shown = {"name": "short", "select": f"duration <= {durations[len(durations) // 2]}"}
+    guards = [shown, {"name": "all", "max_rise": 0.05}]
+    validation = {"every_steps": 2, "max_utterances": 2, "max_new_tokens": 4, "guards": guards}
+    changes = {"adapter": "none", "stages": [{"name": "all", "max_steps": 6}]}
+    # A rate that ruins any model.
+    with pytest.raises(
+        TrainingError, match=r"Stopped by its guard sets at step 2: all rose by \d+\.\d+ over the base"
+    ) as told:
+        train(config(tiny_dir, data_dir, run, validation=validation, learning_rate=1.0, **changes))
+    assert "short" not in str(told.value), "it is only shown"
+    base = events(run, "guards")[0]
+    assert base["step"] == 0
+    row = events(run, "validation")[0]
+    assert row["guard_all"] > base["all"] + 0.05
+    assert row["guard_short"] > 0
+    assert f"guard all {row['guard_all']:.3f} (base {base['all']:.3f})" in capfd.readouterr().err
+    assert (run / "checkpoints" / "step-00000002").is_dir()
+
+    good = tmp_path / "good"
+    train(config(tiny_dir, data_dir, good, validation=validation, learning_rate=2e-3, **changes))
+    assert events(good, "guards")[0]["all"] == pytest.approx(base["all"], rel=1e-5)
+    rows = events(good, "validation")
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    assert rows[-1]["guard_all"] < base["all"]
+
+
+def test_a_guard_s_loss_is_that_of_the_untrained_model(tiny_dir: Path, data_dir: Path, tmp_path: Path) -> None:
+    """Computed here clip by clip, nothing padded, from the model as it lies on disk."""
+    guards = [{"name": "all"}]
+    train(config(tiny_dir, data_dir, tmp_path / "run", validation={"every_steps": 2, "guards": guards}))
+    whisper, data = load_any(str(tiny_dir)), Dataset(data_dir, ("validation",))
+    builder = BatchBuilder(data, whisper.tokens, config(tiny_dir, data_dir, tmp_path))
+    total = tokens = 0.0
+    for index, utterance in enumerate(data.utterances):
+        length_s = math.ceil(round(utterance.duration / GRID_S, 6)) * GRID_S
+        batch = builder.build([Window((Clip(index, utterance.duration, "", 0),), length_s)], AugmentConfig(), 0)
+        with torch.no_grad():
+            encoded = encode_audio(whisper.network.eval(), whisper.log_mel()(batch.waveforms))
+            losses = token_losses(whisper.network, encoded, batch.inputs, batch.labels)
+        total, tokens = total + losses.sum().item(), tokens + len(losses)
+    base = events(tmp_path / "run", "guards")[0]["all"]
+    assert base == pytest.approx(total / tokens, rel=2e-2)

@@ -11,6 +11,7 @@ mean over the step's label tokens, so how windows are cut into micro-batches cha
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -83,7 +84,7 @@ def plan_step(
     num_alone = round(trim_share * len(order))
     alone = [_alone(clip, full=config.mode == "pad") for clip in order[:num_alone]]
     packed = [
-        Window(group, _on_grid(sum(c.duration for c in group)), bool(rng.random() < config.timestamp_share))
+        Window(group, on_grid(sum(c.duration for c in group)), bool(rng.random() < config.timestamp_share))
         for group in _pack(order[num_alone:], config.pack_seconds, max_tokens)
     ]
     if config.previous_text_share:
@@ -120,16 +121,17 @@ def _with_previous_text(windows: Sequence[Window], share: float, rng: np.random.
 
 
 def _without_speech(rng: np.random.Generator, *, full: bool) -> Window:
-    length_s = WINDOW_SECONDS if full else _on_grid(float(rng.uniform(1.0, 10.0)))
+    length_s = WINDOW_SECONDS if full else on_grid(float(rng.uniform(1.0, 10.0)))
     return Window((), length_s, sound_seed=int(rng.integers(2**31)))
 
 
-def _on_grid(seconds: float) -> float:
+def on_grid(seconds: float) -> float:
+    """Give the length of a window that holds so many seconds."""
     return min(WINDOW_SECONDS, math.ceil(round(seconds / GRID_S, 6)) * GRID_S)
 
 
 def _alone(clip: Clip, *, full: bool) -> Window:
-    return Window((clip,), WINDOW_SECONDS if full else _on_grid(clip.duration))
+    return Window((clip,), WINDOW_SECONDS if full else on_grid(clip.duration))
 
 
 def _pack(clips: Sequence[Clip], max_s: float, max_tokens: int) -> list[tuple[Clip, ...]]:
@@ -161,22 +163,28 @@ def _fits(clips: Sequence[Clip], max_s: float, max_tokens: int) -> bool:
 
 
 def _cut(windows: Sequence[Window], max_batch_s: float) -> list[list[Window]]:
-    """Sort windows by length and cut them where padding plus overhead is least (dynamic programming, exact)."""
-    ordered = sorted(windows, key=lambda window: window.length_s)
-    count = len(ordered)
-    best = [0.0] + [math.inf] * count
-    cut_from = [0] * (count + 1)
-    for end in range(1, count + 1):
+    """Put windows of like length into groups, each as long as its longest, and cut the groups into micro-batches.
+
+    The groups are those with the least padding plus overhead (dynamic programming over lengths, exact). They follow
+    from the step's windows alone: how finely they are cut then, for memory or several processes, changes no sample.
+    """
+    counts = Counter(window.length_s for window in windows)
+    lengths = sorted(counts)
+    best = [0.0] + [math.inf] * len(lengths)
+    start_of = [0] * (len(lengths) + 1)
+    for end in range(1, len(lengths) + 1):
+        members = 0
         for start in range(end - 1, -1, -1):
-            seconds = (end - start) * ordered[end - 1].length_s
-            if seconds > max_batch_s and end - start > 1:
-                break
-            cost = best[start] + seconds + OVERHEAD_S
+            members += counts[lengths[start]]
+            cost = best[start] + members * lengths[end - 1] + OVERHEAD_S
             if cost < best[end]:
-                best[end], cut_from[end] = cost, start
+                best[end], start_of[end] = cost, start
     batches: list[list[Window]] = []
-    end = count
+    end = len(lengths)
     while end:
-        batches.append(ordered[cut_from[end] : end])
-        end = cut_from[end]
+        start, longest = start_of[end], lengths[end - 1]
+        group = [replace(w, length_s=longest) for w in windows if lengths[start] <= w.length_s <= longest]
+        pieces = math.ceil(len(group) / max(1, int(max_batch_s // longest)))
+        batches += [group[len(group) * i // pieces : len(group) * (i + 1) // pieces] for i in range(pieces)][::-1]
+        end = start
     return batches[::-1]

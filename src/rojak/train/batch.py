@@ -17,7 +17,7 @@ from rojak.data.noise import mains_hum, pink_noise
 from rojak.features.augment import augment, draw_speed, sample_rng
 from rojak.features.mel import SAMPLES_PER_POSITION
 from rojak.features.recordings import recorded_noise
-from rojak.features.windows import Window
+from rojak.features.windows import Window, on_grid
 from rojak.model.labels import label
 from rojak.model.whisper import SpeechTokens
 from rojak.records import LANGUAGES, Utterance
@@ -34,7 +34,7 @@ class Batch:
     `waveforms` is `(batch, samples)` float32; `inputs` and `labels` are `(batch, tokens)` int64; `times`,
     `(batch, tokens, 2)`, holds the start and end second of each label, -1 where unknown; `weights`, `(batch, tokens)`,
     how much each label counts, 0 where nothing is learnt. `mask_seeds` and `num_frames` hold, for each window, the
-    seed of its SpecAugment masks and the mel frames that they may touch.
+    seed of its SpecAugment masks and the mel frames that they may touch; `audio_ids` the clips in it.
     """
 
     waveforms: torch.Tensor
@@ -44,9 +44,24 @@ class Batch:
     weights: torch.Tensor
     mask_seeds: tuple[int, ...]
     num_frames: tuple[int, ...]
-    audio_ids: tuple[str, ...]
+    audio_ids: tuple[tuple[str, ...], ...]
     speech_s: float
     padded_s: float
+
+    def clips(self) -> tuple[str, ...]:
+        """Give the audio ids of all clips, in order."""
+        return tuple(audio_id for window in self.audio_ids for audio_id in window)
+
+    def clips_not_finite(self, rows: slice, losses: torch.Tensor) -> tuple[str, ...]:
+        """Name the clips of the windows in which a token's loss is NaN or infinite; all clips when there is none.
+
+        Args:
+            rows: Windows that were computed.
+            losses: `(label tokens of those windows,)`, in reading order.
+        """
+        row_of_token = (self.weights[rows] > 0).nonzero()[:, 0]
+        bad = sorted(set(row_of_token[~losses.detach().isfinite().cpu()].tolist()))
+        return tuple(audio_id for row in bad for audio_id in self.audio_ids[rows][row]) or self.clips()
 
 
 class BatchBuilder:
@@ -77,8 +92,10 @@ class BatchBuilder:
             times=times,
             weights=weights,
             mask_seeds=tuple(self._mask_seed(window, epoch) for window in windows),
-            num_frames=tuple(2 * (_num_samples(window.length_s) // SAMPLES_PER_POSITION) for window in windows),
-            audio_ids=tuple(self._data.utterances[clip.index].audio_id for window in windows for clip in window.clips),
+            num_frames=tuple(2 * (_num_samples(_sounding_s(window)) // SAMPLES_PER_POSITION) for window in windows),
+            audio_ids=tuple(
+                tuple(self._data.utterances[clip.index].audio_id for clip in window.clips) for window in windows
+            ),
             speech_s=sum(window.speech_s for window in windows),
             padded_s=len(windows) * length_s,
         )
@@ -136,6 +153,10 @@ class BatchBuilder:
         first = self._data.utterances[window.clips[0].index].audio_id
         # Not the numbers that draw the sound's changes: those of an epoch that no run reaches.
         return int(sample_rng(self._seed, epoch + 10**9, first).integers(2**62))
+
+
+def _sounding_s(window: Window) -> float:
+    return on_grid(window.speech_s) if window.clips else window.length_s
 
 
 def _num_samples(length_s: float) -> int:

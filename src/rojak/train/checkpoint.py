@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from peft import set_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rojak.errors import CheckpointError, InputError
@@ -81,7 +82,7 @@ def save_checkpoint(
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         _point(target.parent / LATEST, target.name)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise explain_os_error(error, target) from error
     return target
 

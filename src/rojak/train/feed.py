@@ -3,6 +3,7 @@
 Reads prepared shards, in loader workers if there are any.
 """
 
+import multiprocessing
 from collections.abc import Iterator, Sequence
 
 from torch.utils.data import DataLoader
@@ -31,6 +32,9 @@ def feed(curriculum: Curriculum, state: RunState, workers: int, processes: Proce
     )
     if workers == 0:
         return (curriculum.build(plan, number) for plan, number in jobs)
+    # One process imports the libraries; the workers are copies of it, which start in a moment and share its memory.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
     return iter(
         DataLoader(
             _Built(curriculum),  # type: ignore[arg-type]
@@ -38,7 +42,7 @@ def feed(curriculum: Curriculum, state: RunState, workers: int, processes: Proce
             batch_size=None,
             num_workers=workers,
             prefetch_factor=4,
-            multiprocessing_context="forkserver",
+            multiprocessing_context=context,
             pin_memory=processes.device.type == "cuda",
         )
     )

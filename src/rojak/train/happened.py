@@ -4,10 +4,10 @@ Reads the events of RUN/log.jsonl; appends its own, `summary`, which the report 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from rojak.errors import RojakError
+from rojak.errors import InputError, RojakError
 from rojak.runs import read_jsonl
 from rojak.train.checkpoint import RunState
 from rojak.train.runlog import RunLog
@@ -21,11 +21,13 @@ def tell_what_happened(log: RunLog, state: RunState) -> Iterator[None]:
     try:
         yield
     except RojakError as error:
-        log.event("failed", step=state.step, message=str(error))
+        with suppress(InputError):  # the disk may be full, and that be what failed
+            log.event("failed", step=state.step, message=str(error))
         raise
     finally:
         lines = what_happened(read_jsonl(log.path))
-        log.event("summary", step=state.step, lines=lines)
+        with suppress(InputError):
+            log.event("summary", step=state.step, lines=lines)
         log.say("\n  ".join(["What happened:", *lines]))
 
 

@@ -282,7 +282,7 @@ def _wer(validation: _Validation) -> float:
 
 def not_finite(what: str, value: float, step: int, audio_ids: tuple[str, ...]) -> str:
     """Say that a loss or gradient became NaN or infinite, on which clips, and what to try."""
-    shown = ", ".join(audio_ids[:8]) + (f" and {len(audio_ids) - 8} more" if len(audio_ids) > 8 else "")
+    shown = ", ".join(audio_ids[:32]) + (f" and {len(audio_ids) - 32} more" if len(audio_ids) > 32 else "")
     return (
         f"The {what} became {value} at step {step}, on the clips {shown}; look at these recordings, "
         "then try a lower learning_rate, a lower optimizer.max_grad_norm, or precision: fp32."

@@ -54,7 +54,7 @@ from rojak.train.optim import (
 )
 from rojak.train.processes import Processes
 from rojak.train.push import push
-from rojak.train.rundir import replace_folder, settle_config
+from rojak.train.rundir import bring_up_to_date, replace_folder, settle_config
 from rojak.train.runlog import RunLog, Throughput, used_memory
 from rojak.train.signals import StopRequest, stop_on_signals
 from rojak.train.stages import Curriculum, StepPlan, derive_seed, longest_batch_s
@@ -259,7 +259,7 @@ class Trainer:
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.config.optimizer.max_grad_norm).item()
         if not math.isfinite(norm) and self.compute.precision != "fp16":
-            ids = tuple(audio_id for batch in batches for audio_id in batch.audio_ids)
+            ids = tuple(audio_id for batch in batches for audio_id in batch.clips())
             raise TrainingError(not_finite("gradient", norm, self.state.step + 1, ids))
         self.scaler.step(self.optimizer)
         self.scaler.update()
@@ -289,7 +289,8 @@ class Trainer:
                     encoded = encode_audio(network, mel[rows])
                     labels, inputs = batch.labels[rows].to(device), batch.inputs[rows].to(device)
                     if self.head is None:
-                        loss = (token_losses(network, encoded, inputs, labels) * weights).sum() / weight
+                        losses = token_losses(network, encoded, inputs, labels)
+                        loss = (losses * weights).sum() / weight
                     else:
                         times = batch.times[rows].to(device)
                         losses, alignment = alignment_losses(network, self.head, encoded, inputs, labels, times)
@@ -297,7 +298,8 @@ class Trainer:
                         loss = ((losses * weights).sum() + extra) / weight
                 value = loss.item()
                 if not math.isfinite(value):
-                    raise TrainingError(not_finite("loss", value, self.state.step + 1, batch.audio_ids))
+                    clips = batch.clips_not_finite(rows, losses)
+                    raise TrainingError(not_finite("loss", value, self.state.step + 1, clips))
                 self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
                 total_loss += value
         return total_loss
@@ -364,8 +366,9 @@ class Trainer:
         if not self.state.best:
             raise TrainingError(f"{self.run} ended without a validation; set validation.every_steps lower.")
         badness, step = self.state.best[0]
-        if not (self.run / "best").is_dir() and self.processes.is_first:
-            replace_folder(checkpoint_path(self.run, step) / "model", self.run / "best")
+        if self.processes.is_first:
+            # A run that was killed between a checkpoint and this copy would else end with the best model before it.
+            bring_up_to_date(checkpoint_path(self.run, step) / "model", self.run / "best")
         speed = self.state.audio_s / self.state.train_s
         name = self.config.validation.metric
         metric = abs(badness)

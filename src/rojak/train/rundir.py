@@ -3,6 +3,7 @@
 Reads and writes RUN/config.yaml; replaces RUN/best/.
 """
 
+import filecmp
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import yaml
 
 from rojak.config.schema import TrainConfig
 from rojak.errors import ConfigError
-from rojak.runs import write_bytes
+from rojak.runs import explain_os_error, write_bytes
 
 CONFIG_FILE = "config.yaml"
 HARMLESS = {"output_dir", "loader_workers", "log_every_steps", "tensorboard", "wandb", "push_to"}
@@ -42,13 +43,31 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     return {key: leaf for name, value in pairs for key, leaf in _flat(value, f"{prefix}{name}.").items()}
 
 
+def bring_up_to_date(source: Path, target: Path) -> None:
+    """Copy `source` over `target` unless every file of it is there already, byte for byte."""
+    if any(not _is_copied(path, target / path.relative_to(source)) for path in source.rglob("*") if path.is_file()):
+        replace_folder(source, target)
+
+
+def _is_copied(path: Path, copy: Path) -> bool:
+    return copy.is_file() and filecmp.cmp(path, copy)
+
+
 def replace_folder(source: Path, target: Path) -> None:
-    """Copy `source` over `target`; a reader finds the old folder or the new one, for an instant none."""
+    """Copy `source` over `target`; a reader finds the old folder or the new one, for an instant none.
+
+    Raises:
+        InputError: No space or no permission; the old folder stands.
+    """
     fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(source, fresh)
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
+    try:
+        shutil.copytree(source, fresh)
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise explain_os_error(error, target) from error
     shutil.rmtree(old, ignore_errors=True)

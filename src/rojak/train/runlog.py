@@ -149,10 +149,10 @@ class RunLog:
         self._last_wer = wer
 
     def _forget_after(self, step: int) -> None:
-        rows = read_jsonl(self.path)
-        kept = [row for row in rows if row.get("step", 0) <= step]
-        if len(kept) != len(rows):
-            write_bytes(self.path, "".join(_line(row) for row in kept).encode())
+        kept = "".join(_line(row) for row in read_jsonl(self.path) if row.get("step", 0) <= step)
+        # Also rewritten when a crash cut the last line short: the next one must not be joined to it.
+        if self.path.exists() and self.path.read_text(encoding="utf-8", errors="replace") != kept:
+            write_bytes(self.path, kept.encode())
 
 
 def _line(row: dict[str, Any]) -> str:

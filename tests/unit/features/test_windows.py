@@ -75,3 +75,18 @@ def test_trimming_four_second_clips_computes_far_less_than_padding() -> None:
 def test_the_same_numbers_give_the_same_plan() -> None:
     clips = [Clip(i, 2.0 + i / 7, "ab"[i % 2], 10) for i in range(20)]
     assert plan(clips, "mixed") == plan(clips, "mixed")
+
+
+@pytest.mark.parametrize("mode", ["trim", "mixed"])
+@given(clips=clips_strategy, max_batch_s=st.floats(1.0, 500.0), num_processes=st.integers(1, 9))
+def test_how_finely_a_step_is_cut_changes_no_window(
+    mode: str, clips: list[Clip], max_batch_s: float, num_processes: int
+) -> None:
+    """Not even by the silence behind a clip, which the encoder hears."""
+    config = WindowsConfig.model_validate({"mode": mode, "nonspeech_share": 0.1})
+    whole = plan_step(clips, config, 1e9, 440, np.random.default_rng(0))
+    fine = plan_step(clips, config, max_batch_s, 440, np.random.default_rng(0), num_processes)
+    assert len(fine) >= len(whole)
+    for plan in (whole, fine):
+        assert all(len({window.length_s for window in batch}) == 1 for batch in plan)
+    assert sorted(map(str, sum(whole, []))) == sorted(map(str, sum(fine, [])))  # noqa: RUF017
