@@ -180,7 +180,8 @@ def _quantize(path: Path) -> None:
 
     whole = path.with_suffix(".float.onnx")
     path.rename(whole)
-    quantize_dynamic(
-        whole, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm"]
-    )
+    with _quiet():
+        quantize_dynamic(
+            whole, path, weight_type=QuantType.QInt8, per_channel=True, op_types_to_quantize=["MatMul", "Gemm"]
+        )
     whole.unlink()

@@ -6,7 +6,8 @@ import re
 import pytest
 
 from rojak.export.transcribe.formats import cues, to_json, to_srt, to_tsv, to_txt, to_vtt
-from rojak.export.transcribe.transcript import Segment, SpokenWord, Transcript
+from rojak.export.transcribe.transcript import Segment, Transcript
+from rojak.records import HeardWord, WordLanguage
 
 CLOCK = r"(\d\d):(\d\d):(\d\d)[.,](\d\d\d)"
 
@@ -30,10 +31,12 @@ def parse_subtitles(text: str) -> list[tuple[float, float, str]]:
     return found
 
 
-def words(text: str, start: float, step: float, language: str = "ms") -> tuple[SpokenWord, ...]:
-    return tuple(
-        SpokenWord(word, start + i * step, start + (i + 1) * step, language, 0.9) for i, word in enumerate(text.split())
-    )
+def heard(word: str, start: float, end: float, language: WordLanguage, restored: bool = False) -> HeardWord:
+    return HeardWord(word=word, start=start, end=end, language=language, confidence=0.9, restored=restored)
+
+
+def words(text: str, start: float, step: float, language: WordLanguage = "ms") -> tuple[HeardWord, ...]:
+    return tuple(heard(word, start + i * step, start + (i + 1) * step, language) for i, word in enumerate(text.split()))
 
 
 PLAIN = Transcript(
@@ -59,7 +62,7 @@ def test_json_gives_everything_back() -> None:
         "boleh lah",
         "ms",
         0.5,
-        (*words("boleh", 1.0, 0.5), SpokenWord("lah", 1.5, 1.8, "particle", 0.4, restored=True)),
+        (*words("boleh", 1.0, 0.5), heard("lah", 1.5, 1.8, "particle", restored=True)),
     )
     document = json.loads(to_json(Transcript("a.wav", 9.0, "m", "ms", (timed,))))
     assert document["schema"] == "rojak-transcript-1"
@@ -110,7 +113,7 @@ def test_words_with_times_make_short_subtitles_that_hold_every_word_once() -> No
 
 
 def test_han_characters_are_joined_without_spaces_and_count_double() -> None:
-    spoken = tuple(SpokenWord(c, i * 0.1, i * 0.1 + 0.1, "zh", 0.9) for i, c in enumerate("今天我们去吃饭好不好" * 5))
+    spoken = tuple(heard(c, i * 0.1, i * 0.1 + 0.1, "zh") for i, c in enumerate("今天我们去吃饭好不好" * 5))
     found = list(cues(Transcript("a", 9.0, "m", "zh", (Segment(0, 5, "…", "zh", 0.9, spoken),))))
     assert "".join(text for _, _, text in found) == "今天我们去吃饭好不好" * 5
     assert len(found) == 2
