@@ -170,7 +170,10 @@ def measure_variant(work: Path, name: str, data_dir: Path, parts: Sequence[str])
             continue
         whisper = load_any(model)
         if kind.endswith("restored") or kind == "taken out":
-            fitted = whisper.restoration or fit_particles(model, data_dir, FitOptions("trim", FIT_CLIPS, max_validation=FIT_CLIPS))[0]
+            fitted = (
+                whisper.restoration
+                or fit_particles(model, data_dir, FitOptions("trim", FIT_CLIPS, max_validation=FIT_CLIPS))[0]
+            )
             whisper = replace(whisper, restoration=fitted if kind != "taken out" else None)
             found[kind] = taken_out(whisper, fitted) if kind == "taken out" else decode(kind, whisper)
         else:
@@ -218,7 +221,17 @@ def print_tables(work: Path) -> None:
                 ]
                 row(title_of(name) + title, cells[0] + cells[1])
     print("\n### Restoration, test speakers\n")
-    header(("clips", "dropped", "put back", "of these right", "of the dropped came back", "taken out, back"))
+    header(
+        (
+            "clips",
+            "dropped",
+            "put back",
+            "of these right",
+            "of the dropped came back",
+            "of the misheard",
+            "taken out, back",
+        )
+    )
     for name in RESTORED:
         for kind in ("clean", "noisy"):
             if kind + ", restored" in results[name]:
@@ -245,8 +258,8 @@ def restoration_cells(found: dict[str, Any], kind: str) -> list[str]:
         score_predictions(found[kind + suffix], ScoreOptions(slices=(), resamples=0)).utterances
         for suffix in ("", ", restored")
     )
-    dropped = sum(len(dropped_particles(one)) for one in plain)
-    still = sum(len(dropped_particles(one)) for one in restored)
+    dropped, misheard = missed_particles(plain)
+    still, still_misheard = missed_particles(restored)
     right = put_back = 0
     for one in restored:
         marks = {mark["word"] for mark in (one.prediction.model_extra or {}).get("restored", ())}
@@ -258,17 +271,21 @@ def restoration_cells(found: dict[str, Any], kind: str) -> list[str]:
         str(put_back),
         share(right, put_back),
         share(dropped - still, dropped),
+        f"{misheard - still_misheard} of {misheard}",
         f"{share(taken[0], taken[1])}, precision {share(taken[0], taken[2])}" if kind == "clean" else "",
     ]
 
 
-def dropped_particles(one: UtteranceScore) -> list[int]:
-    """Give the places of reference particles that no word, or a word that is no particle, stands for."""
-    said = particle_forms(one.reference_words, one.reference_languages)
-    heard = particle_forms(one.hypothesis_words, one.hypothesis_languages)
-    return [
-        i for _, i, j in columns(one.ops) if i is not None and said[i] is not None and (j is None or heard[j] is None)
-    ]
+def missed_particles(scored: Sequence[UtteranceScore]) -> tuple[int, int]:
+    """Count the reference particles that nothing stands for, and those that were heard as another word."""
+    dropped = misheard = 0
+    for one in scored:
+        said = particle_forms(one.reference_words, one.reference_languages)
+        for op, i, j in columns(one.ops):
+            if i is not None and said[i] is not None:
+                dropped += j is None
+                misheard += op == "S"
+    return dropped, misheard
 
 
 def by_tagger(row: Prediction) -> Prediction:
