@@ -82,7 +82,7 @@ MISSING = 0.6
 PARTS = ("clean", "noisy", "clean, restored", "noisy, restored", "taken out")
 """What is measured; the first alone where nothing is restored."""
 TEST_CLIPS = 200
-FIT_CLIPS = 240
+FIT = FitOptions("trim", max_utterances=240, max_validation=240)
 RESTORED = ("plain", "all", "careless", "careless-all")
 """Variants whose dropped particles are put back."""
 PARTICLE_METRICS = ("particle_recall", "particle_precision", "particle_f1", "wer")
@@ -170,10 +170,7 @@ def measure_variant(work: Path, name: str, data_dir: Path, parts: Sequence[str])
             continue
         whisper = load_any(model)
         if kind.endswith("restored") or kind == "taken out":
-            fitted = (
-                whisper.restoration
-                or fit_particles(model, data_dir, FitOptions("trim", FIT_CLIPS, max_validation=FIT_CLIPS))[0]
-            )
+            fitted = whisper.restoration or fit_particles(model, data_dir, FIT)[0]
             whisper = replace(whisper, restoration=fitted if kind != "taken out" else None)
             found[kind] = taken_out(whisper, fitted) if kind == "taken out" else decode(kind, whisper)
         else:
