@@ -39,13 +39,15 @@ class FitOptions:
 
     Attributes:
         context: Encoder context, as the model will be used.
-        max_utterances: Of the training split, those with particles first.
+        max_utterances: Of the training split, half of them with particles.
         precision: Wanted share of restored particles that were said, on the validation split.
+        max_validation: Of the validation split, drawn at random, so that particles are as frequent as they are.
     """
 
     context: Context = "full"
     max_utterances: int = 500
     precision: float = 0.9
+    max_validation: int = 500
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def fit_particles(model_name: str, data_dir: Path, options: FitOptions | None = 
     learnt = collect(whisper, train, chosen, priors, options.context)
     restoration = fit(learnt.features, learnt.said, priors)
     held = Dataset(data_dir, ("validation",))
-    checked = collect(whisper, held, range(len(held)), priors, options.context)
+    checked = collect(whisper, held, _some(len(held), options.max_validation), priors, options.context)
     chances, said = best_at_each_place(restoration, checked)
     threshold = choose_threshold(chances, said, options.precision)
     passed = chances >= threshold
@@ -102,6 +104,10 @@ def fit_particles(model_name: str, data_dir: Path, options: FitOptions | None = 
     restoration = replace(restoration, threshold=threshold, fitted_on=told)
     write_restoration(folder, restoration)
     return restoration, folder / RESTORATION_FILE
+
+
+def _some(size: int, count: int) -> list[int]:
+    return np.random.default_rng(0).permutation(size)[:count].astype(int).tolist()
 
 
 def _choose(data: Dataset, count: int) -> list[int]:
