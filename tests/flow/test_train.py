@@ -7,6 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,8 +22,10 @@ from rojak.config.schema import TrainConfig
 from rojak.errors import CheckpointError, ConfigError, InputError, TrainingError
 from rojak.runs import locked, read_jsonl
 from rojak.train import loop
-from rojak.train.checkpoint import find_fault
+from rojak.train.batch import Batch
+from rojak.train.checkpoint import find_fault, newest_valid
 from rojak.train.loop import train
+from rojak.train.stages import StepPlan
 
 SETTINGS = {
     "seed": 3,
@@ -43,6 +48,9 @@ SETTINGS = {
 }
 
 
+ON_ONE_CORE = pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes:UserWarning")
+
+
 def config(tiny_dir: Path, data_dir: Path, run: Path, **changes: object) -> TrainConfig:
     paths = {"model_name": str(tiny_dir), "dataset_path": str(data_dir), "output_dir": str(run)}
     return TrainConfig.model_validate(SETTINGS | paths | changes)
@@ -53,7 +61,7 @@ def final_checkpoint(run: Path) -> Path:
 
 
 def assert_same_end(first: Path, second: Path) -> None:
-    """Weights, optimiser, losses and sample ids are equal, bit for bit."""
+    """Weights, optimiser and losses are equal, bit for bit."""
     for name in ("model/adapter_model.safetensors", "optimizer.safetensors"):
         one, two = load_file(final_checkpoint(first) / name), load_file(final_checkpoint(second) / name)
         assert one.keys() == two.keys()
@@ -63,6 +71,21 @@ def assert_same_end(first: Path, second: Path) -> None:
         for run in (first, second)
     ]
     assert logs[0] == logs[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seen() -> Iterator[dict[str, dict[int, list]]]:
+    """What each run in this process learnt from: for every step, the clips of its micro-batches."""
+    clips: dict[str, dict[int, list]] = defaultdict(dict)
+    take_step = loop.Trainer._step
+
+    def step(self: loop.Trainer, plan: StepPlan, batches: list[Batch]) -> dict:
+        clips[str(self.run)][self.state.step] = [batch.audio_ids for batch in batches]
+        return take_step(self, plan, batches)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.Trainer, "_step", step)
+        yield clips
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +108,22 @@ def test_a_run_leaves_what_it_should(whole_run: Path) -> None:
     assert all(find_fault(folder) is None for folder in kept)
 
 
+@ON_ONE_CORE
+@pytest.mark.parametrize("loader_workers", [0, 2])
 @pytest.mark.parametrize("stop_after", [1, 2, 3, 4, 5])
 def test_stopped_at_any_step_it_ends_the_same(
-    stop_after: int, whole_run: Path, tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stop_after: int,
+    loader_workers: int,
+    whole_run: Path,
+    seen: dict[str, dict[int, list]],
+    tiny_dir: Path,
+    data_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = config(tiny_dir, data_dir, tmp_path / "run")
+    """Stage and epoch end at step 3; every step accumulates several micro-batches."""
+    run = tmp_path / "run"
+    settings = config(tiny_dir, data_dir, run, loader_workers=loader_workers)
     take_step = loop.Trainer._step
 
     def step_then_signal(self: loop.Trainer, *arguments: object) -> dict:
@@ -102,13 +136,20 @@ def test_stopped_at_any_step_it_ends_the_same(
         with pytest.raises(SystemExit) as stopped:
             train(settings)
     assert stopped.value.code == 143
+    assert final_checkpoint(run).name == f"step-{stop_after:08d}"
     train(settings)
-    assert_same_end(whole_run, tmp_path / "run")
+    assert_same_end(whole_run, run)
+    assert seen[str(run)] == seen[str(whole_run)]
+    assert all(len(batches) > 1 for batches in seen[str(run)].values())
 
 
-def test_loader_workers_change_nothing(whole_run: Path, tiny_dir: Path, data_dir: Path, tmp_path: Path) -> None:
+@ON_ONE_CORE
+def test_loader_workers_change_nothing(
+    whole_run: Path, seen: dict[str, dict[int, list]], tiny_dir: Path, data_dir: Path, tmp_path: Path
+) -> None:
     train(config(tiny_dir, data_dir, tmp_path / "run", loader_workers=2))
     assert_same_end(whole_run, tmp_path / "run")
+    assert seen[str(tmp_path / "run")] == seen[str(whole_run)]
 
 
 def test_killed_at_any_moment_the_same_command_finishes(tiny_dir: Path, data_dir: Path, tmp_path: Path) -> None:
@@ -156,19 +197,29 @@ def test_a_broken_checkpoint_is_set_aside_and_the_one_before_is_used(
     assert_same_end(whole_run, run)
 
 
-def test_a_change_in_any_file_of_a_checkpoint_is_found(whole_run: Path, tmp_path: Path) -> None:
+def test_after_a_change_in_any_file_of_a_checkpoint_the_one_before_is_used(whole_run: Path, tmp_path: Path) -> None:
     newest = final_checkpoint(whole_run)
+    before = sorted(newest.parent.glob("step-*"))[-2]
     names = [path.relative_to(newest) for path in newest.rglob("*") if path.is_file()]
-    assert len(names) >= 5
-    for number, name in enumerate(names):
-        for kind in ("truncated", "changed"):
-            copy = tmp_path / f"{number}-{kind}"
-            shutil.copytree(newest, copy)
-            data = bytearray((copy / name).read_bytes())
-            data[len(data) // 2] ^= 1
-            (copy / name).write_bytes(data[: len(data) // 2] if kind == "truncated" else data)
-            assert find_fault(copy) is not None, f"{name} {kind}"
-    assert find_fault(newest) is None
+    assert {"MANIFEST.json", "state.json", "optimizer.safetensors", "adapter_model.safetensors"} <= {
+        n.name for n in names
+    }
+    for number, (name, kind) in enumerate(product(names, ("truncated", "changed", "empty", "gone"))):
+        run = tmp_path / str(number)
+        for folder in (before, newest):
+            shutil.copytree(folder, run / "checkpoints" / folder.name)
+        path = run / "checkpoints" / newest.name / name
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes({"truncated": data[: len(data) // 2], "changed": data}.get(kind, b""))
+        if kind == "gone":
+            path.unlink()
+        said: list[str] = []
+        assert newest_valid(run, said.append) == run / "checkpoints" / before.name, f"{name} {kind}"
+        assert len(said) == 1
+        assert f"{newest.name} is broken" in said[0]
+        assert "trying the one before" in said[0]
+        assert path.name == "MANIFEST.json" or str(name) in said[0]
 
 
 def test_a_full_disk_while_saving_leaves_the_checkpoint_before(
