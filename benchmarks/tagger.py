@@ -158,8 +158,8 @@ def speed(gold: list[Sentence]) -> None:
     steps = sum(1 for number in range(2_000_000) if number % 7)
     yardstick = 1e-6 * steps / (time.process_time() - start)
     print(
-        f"Processor time: {loading:.2f} s to start Python and load; {rates[0]:,.0f} words/s new, {rates[1]:,.0f} known; "
-        f"a bare Python loop makes {yardstick:.1f} million steps/s here and now."
+        f"Processor time: {loading:.2f} s to start Python and load; {rates[0]:,.0f} words/s new, {rates[1]:,.0f} known"
+        f"; a bare Python loop makes {yardstick:.1f} million steps/s here and now."
     )
 
 

@@ -107,7 +107,8 @@ def fit_particles(model_name: str, data_dir: Path, options: FitOptions | None = 
 
 
 def _some(size: int, count: int) -> list[int]:
-    return np.random.default_rng(0).permutation(size)[:count].astype(int).tolist()
+    order: list[int] = np.random.default_rng(0).permutation(size).tolist()
+    return order[:count]
 
 
 def _choose(data: Dataset, count: int) -> list[int]:
