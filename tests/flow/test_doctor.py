@@ -40,7 +40,7 @@ def test_what_is_missing_gets_a_mend_and_exit_code_1(examine: Callable[..., Resu
     no_data = examine(dataset_path=str(tmp_path / "none"))
     assert no_data.exit_code == 1
     assert "✗ dataset: " in no_data.output
-    assert "rojak prepare" in no_data.output.replace("\n", " ")
+    assert "rojak prepare" in " ".join(no_data.output.split())
     assert "✓ model" not in no_data.output  # needs data
     no_model = examine(model_name=str(tmp_path / "no-model"))
     assert no_model.exit_code == 1
@@ -53,9 +53,10 @@ def test_an_adapter_of_a_tenth_and_more_of_a_large_model_is_told(
     examine: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor, "SMALL_MODEL", 1000)
-    result = examine(lora_r=64)
+    result = examine("--json", lora_r=64)
     assert result.exit_code == 1
-    assert "lower lora_r (now 64) for less than 10%" in result.output.replace("\n", " ")
+    adapter = next(check for check in json.loads(result.stdout) if check["name"] == "adapter")
+    assert (adapter["state"], adapter["mend"]) == ("bad", "lower lora_r (now 64) for less than 10%")
 
 
 def test_a_package_outside_its_range_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
