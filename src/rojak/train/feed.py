@@ -4,7 +4,10 @@ Reads prepared shards, in loader workers if there are any.
 """
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
+from multiprocessing.connection import wait
 
 from torch.utils.data import DataLoader
 from transformers import WhisperConfig
@@ -44,8 +47,23 @@ def feed(curriculum: Curriculum, state: RunState, workers: int, processes: Proce
             prefetch_factor=4,
             multiprocessing_context=context,
             pin_memory=processes.device.type == "cuda",
+            worker_init_fn=_end_with_the_trainer,
         )
     )
+
+
+def _end_with_the_trainer(worker: int) -> None:
+    """Let a loader worker end when the process that trains was killed; torch looks at the fork server instead."""
+    del worker
+    trainer = multiprocessing.parent_process()
+    assert trainer is not None
+    sentinel = trainer.sentinel
+
+    def watch() -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def total_sizes(batches: Sequence[Batch], shape: WhisperConfig, *, frozen: bool) -> tuple[float, ...]:
