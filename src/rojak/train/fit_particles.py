@@ -172,7 +172,8 @@ def without_particles(whisper: Whisper, ids: Sequence[int], language: str) -> li
 def said_particles(whisper: Whisper, ids: Sequence[int], utterance: Utterance) -> dict[int, list[str]]:
     """Give which particles were said behind how many words of a transcript without particles.
 
-    A particle whose word before was not decoded, at whatever place, has no place in the transcript and is left out.
+    One that closes the text does so whatever became of the word before. Any other whose word before was not decoded has
+    no place in the transcript and is left out.
     """
     heard = [normalize(piece.word) for piece in cut_into_words(whisper.tokens, ids)]
     reference: list[str] = []
@@ -182,10 +183,12 @@ def said_particles(whisper: Whisper, ids: Sequence[int], utterance: Utterance) -
             behind.setdefault(len(reference), []).extend(particle_forms([word]))
         else:
             reference += split_words(normalize(word.word))
+    closing = behind.pop(len(reference), []) if reference and heard else []
     found = {0: behind.get(0, [])}
     for _, i, j in columns(align(reference, heard)):
         if i is not None and j is not None and i + 1 in behind:
             found[j + 1] = behind[i + 1]
+    found[len(heard)] = [*found.get(len(heard), ()), *closing]
     return {place: forms for place, forms in found.items() if forms}
 
 

@@ -42,6 +42,8 @@ SAID = utterance(
         ("boleh beli 水果", {0: ["eh"], 1: ["lah"], 4: ["kot"]}),
         ("boleh nak beli 水果", {0: ["eh"], 1: ["lah"], 5: ["kot"]}),
         ("beli 水果", {0: ["eh"], 3: ["kot"]}),  # the word before lah was not heard
+        ("boleh beli 水 果汁", {0: ["eh"], 1: ["lah"], 5: ["kot"]}),  # the last word was heard as more
+        ("boleh", {0: ["eh"], 1: ["lah", "kot"]}),  # the end was not heard
         ("", {0: ["eh"]}),
     ],
 )
