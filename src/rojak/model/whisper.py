@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from rojak.errors import InputError, MissingExtraError
 from rojak.features.mel import LogMel
+from rojak.model.hub import must_be_cached
 from rojak.model.labelling import Labelling, read_labelling, write_labelling
 from rojak.model.names import MICRO_NAME, model_path
 from rojak.model.restoration import Restoration, read_restoration, write_restoration
@@ -154,13 +155,14 @@ def load_whisper(
     if not Path(path).is_dir() and (name.count("/") != 1 or name.startswith(("/", ".", "~"))):
         # Not even a hub id: said at once, instead of after a minute of asking the hub.
         raise InputError(f"Cannot load the model {name!r} (there is no such folder); allowed are {known}.")
+    cached = not Path(path).is_dir() and must_be_cached(name)
     try:
-        config = WhisperConfig.from_pretrained(path)
+        config = WhisperConfig.from_pretrained(path, local_files_only=cached)
         if config.model_type != "whisper":
             raise InputError(f"{name} is a {config.model_type} model; Rojak works with Whisper models only.")
         labelling, restoration = read_labelling(Path(path)), read_restoration(Path(path))
-        tokenizer = HubTokenizer.from_pretrained(path)
-        extractor = WhisperFeatureExtractor.from_pretrained(path)
+        tokenizer = HubTokenizer.from_pretrained(path, local_files_only=cached)
+        extractor = WhisperFeatureExtractor.from_pretrained(path, local_files_only=cached)
         if random_weights:
             network = WhisperForConditionalGeneration(config).to(dtype)
         else:
@@ -168,6 +170,7 @@ def load_whisper(
                 path,
                 dtype=dtype,
                 use_safetensors=True,
+                local_files_only=cached,
                 quantization_config=_nf4(dtype) if quantize_4bit else None,
             )
     except (OSError, ValueError) as error:

@@ -18,8 +18,8 @@ from rojak.errors import ConfigError
 from rojak.model.shapes import total_parameters, trained_parameters, whisper_shape
 from rojak.runs import explain_os_error
 from rojak.train.calibrate import Calibration
-from rojak.train.costs import POSITIONS_PER_S, Load, load_flops, peak_bytes
-from rojak.train.workload import Mode, Workload, plan_workload
+from rojak.train.costs import POSITIONS_PER_S, Load, activation_bytes, load_flops, peak_bytes
+from rojak.train.workload import Mode, Workload, plan_curriculum, plan_workload
 
 GPUS_PATH = Path(__file__).with_name("gpus.yaml")
 LAYER_S = 0.0015
@@ -118,10 +118,11 @@ def estimate(
     """
     shape = whisper_shape(config.model_name)
     own = _adapter(config)
+    curriculum = plan_curriculum(config, data)
     variants = []
     for mode in get_args(Mode):
         in_mode = _with(config, windows=config.windows.model_copy(update={"mode": mode}))
-        workload = plan_workload(in_mode, data)
+        workload = plan_workload(curriculum.in_windows(in_mode.windows))
         for adapter in ("LoRA", "QLoRA") if config.adapter == "lora" else ("full",):
             variant = _with(in_mode, use_4bit=adapter == "QLoRA")
             configured = mode == config.windows.mode and adapter == own
@@ -148,6 +149,7 @@ def _variant(
     calibration: Calibration | None,
 ) -> Variant:
     padded_s = workload.total(lambda load: load.windows * load.positions / POSITIONS_PER_S)
+    largest = workload.largest(lambda load: activation_bytes(shape, config, load, number_bytes=2))
     here_s = calibration.run_seconds(shape, config, workload) if calibration and not config.use_4bit else None
     return Variant(
         adapter=_adapter(config),
@@ -160,14 +162,13 @@ def _variant(
         padded_hours=padded_s / 3600,
         pflop=workload.total(lambda load: load_flops(shape, config, load)) / 1e15,
         here_hours=None if here_s is None else here_s / 3600,
-        on_gpus=[_on_gpu(name, gpu, shape, config, workload) for name, gpu in table.gpus.items()],
+        on_gpus=[_on_gpu(name, gpu, shape, config, workload, largest) for name, gpu in table.gpus.items()],
     )
 
 
-def _on_gpu(name: str, gpu: Gpu, shape: WhisperConfig, config: TrainConfig, workload: Workload) -> OnGpu:
+def _on_gpu(name: str, gpu: Gpu, shape: WhisperConfig, config: TrainConfig, workload: Workload, largest: Load) -> OnGpu:
     """Fit the run onto a card: as it is, with what `gradient_checkpointing: auto` does, or not; then say what would."""
     limit = HEADROOM * gpu.memory_gb * 1e9
-    largest = workload.largest(lambda load: peak_bytes(shape, config, load))
     need = peak_bytes(shape, config, largest)
     advice = None
     if need > limit and config.gradient_checkpointing == "auto":

@@ -3,6 +3,7 @@
 Takes the configuration and the training data; gives, for any step of the run, the same plan every time it is asked.
 """
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -75,6 +76,13 @@ class Curriculum:
         self.clips_per_step = config.batch_size * config.gradient_accumulation_steps
         self.stages = _with_schedules([self._stage(index, stage) for index, stage in enumerate(config.stages)])
         self.total_steps = sum(stage.num_steps for stage in self.stages)
+        self._last_order: tuple[tuple[int, int], list[int]] | None = None
+
+    def in_windows(self, windows: WindowsConfig) -> "Curriculum":
+        """Give the same curriculum with other windows, without selecting and splicing anew; stages keep their own."""
+        other = copy.copy(self)
+        other._config = self._config.model_copy(update={"windows": windows})
+        return other
 
     def _stage(self, index: int, config: StageConfig) -> Stage:
         for folders in (config.augment.noise_dirs, config.augment.room_dirs):
@@ -90,14 +98,20 @@ class Curriculum:
         """Give the plans from a place in the run to its end."""
         for stage in self.stages[stage_index:]:
             first = step_in_stage if stage.index == stage_index else 0
-            order: list[int] = []
             for step in range(first, stage.num_steps):
-                epoch, place = divmod(step, stage.steps_per_epoch)
-                if not order or place == 0:
-                    order = stage.mixture.order(self._config.seed, stage.index, epoch)
-                yield self._plan(stage, step, epoch, order[place * self.clips_per_step :][: self.clips_per_step])
+                yield self.plan(stage, step)
 
-    def _plan(self, stage: Stage, step: int, epoch: int, indices: list[int]) -> StepPlan:
+    def _order(self, stage: Stage, epoch: int) -> list[int]:
+        """Give the order of an epoch; the last one is kept, for a long epoch takes a while to draw."""
+        key = (stage.index, epoch)
+        if self._last_order is None or self._last_order[0] != key:
+            self._last_order = (key, stage.mixture.order(self._config.seed, stage.index, epoch))
+        return self._last_order[1]
+
+    def plan(self, stage: Stage, step: int) -> StepPlan:
+        """Give the plan of one step of a stage."""
+        epoch, place = divmod(step, stage.steps_per_epoch)
+        indices = self._order(stage, epoch)[place * self.clips_per_step :][: self.clips_per_step]
         rng = np.random.default_rng((self._config.seed, stage.index, step, 2))
         clips = [self._clip(index, stage, epoch) for index in indices]
         windows = stage.config.windows or self._config.windows

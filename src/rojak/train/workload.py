@@ -124,18 +124,20 @@ def rough_tokens(text: str) -> float:
     return ascii_bytes / 3.3 + (encoded - ascii_bytes) / 1.6
 
 
-def plan_workload(config: TrainConfig, data: Dataset) -> Workload:
+def plan_curriculum(config: TrainConfig, data: Dataset) -> Curriculum:
+    """Make the run's curriculum without a model: for plans only. Of an estimate, it takes longest."""
+    return Curriculum(config, data, cast(SpeechTokens, _CountedTokens(_counter(config, data))))
+
+
+def plan_workload(curriculum: Curriculum) -> Workload:
     """Plan a sample of the run's steps as training would."""
-    tokens = cast(SpeechTokens, _CountedTokens(_counter(config, data)))
-    curriculum = Curriculum(config, data, tokens)
     total = curriculum.total_steps
     wanted = sorted(set(np.linspace(0, total - 1, min(total, SAMPLED_STEPS)).round().astype(int).tolist()))
     sampled: list[list[Load]] = []
     first = 0
     for stage in curriculum.stages:
         for step in (one - first for one in wanted if first <= one < first + stage.num_steps):
-            plan = next(curriculum.steps_from(stage.index, step))
-            sampled.append([Load.of(batch) for batch in plan.micro_batches])
+            sampled.append([Load.of(batch) for batch in curriculum.plan(stage, step).micro_batches])
         first += stage.num_steps
     speech_s = sum(load.speech_s for step in sampled for load in step) / len(sampled) * total
     return Workload(total, sampled, speech_s / 3600)

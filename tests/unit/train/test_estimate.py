@@ -16,7 +16,7 @@ from rojak.model.shapes import SIZES, total_parameters, trained_parameters, whis
 from rojak.train.calibrate import _fit, calibrate
 from rojak.train.costs import Load, activation_bytes, load_flops, peak_bytes
 from rojak.train.estimate import GPUS_PATH, estimate, read_gpus
-from rojak.train.workload import plan_workload, read_data
+from rojak.train.workload import plan_curriculum, plan_workload, read_data
 
 PUBLISHED = {
     "tiny": 37_760_640, "base": 72_593_920, "small": 241_734_912, "medium": 763_857_920,
@@ -133,10 +133,17 @@ def test_a_card_that_is_too_small_gets_a_way_to_fit(tmp_path: Path) -> None:
 def test_the_plan_is_that_of_training(tiny_dir: Path, data_dir: Path) -> None:
     settings = config(model_name=str(tiny_dir), dataset_path=str(data_dir), batch_size=4, windows={"mode": "pad"})
     data = Dataset(data_dir, ("train",))
-    work = plan_workload(settings, data)
+    curriculum = plan_curriculum(settings, data)
+    work = plan_workload(curriculum)
     assert work.num_steps == 3 * -(-len(data) // 4)
     assert work.num_hours * 3600 == pytest.approx(3 * sum(u.duration for u in data.utterances), rel=0.1)
     assert {load.positions for step in work.sampled for load in step} == {1500}
+    trimmed = settings.model_copy(update={"windows": settings.windows.model_copy(update={"mode": "trim"})})
+    in_trim = curriculum.in_windows(trimmed.windows)
+    assert plan_workload(in_trim) == plan_workload(plan_curriculum(trimmed, data))
+    # Steps may be asked for in any order; each is the one that training takes.
+    steps = list(in_trim.steps_from(0, 0))
+    assert [in_trim.plan(step.stage, step.step_in_stage) for step in reversed(steps)] == steps[::-1]
 
 
 def test_missing_data_and_bad_tables_get_a_sentence(tmp_path: Path) -> None:
