@@ -105,14 +105,25 @@ def find_places(tokens: SpeechTokens, ids: Sequence[int], language: str) -> list
     pieces = cut_into_words(tokens, ids)
     said = word_languages(tokens, ids, pieces, language)
     places = []
-    # A sign that opens the text would count as the particle's own, and every word behind it would change its number.
-    opening = bool(pieces) and not any(char.isalnum() for char in pieces[0].word)
-    for number in range(opening, len(pieces) + 1):
-        beside = said[max(0, number - 1) : number + 1]
-        if "particle" not in beside and pieces:
-            token = _behind(tokens, ids, pieces[number - 1]) if number else 0
-            places.append(Place(token, number, len(pieces)))
+    for number in range(len(pieces) + 1):
+        if not pieces or "particle" in said[max(0, number - 1) : number + 1]:
+            continue
+        place = Place(_behind(tokens, ids, pieces[number - 1]) if number else 0, number, len(pieces))
+        if _leaves_words_alone(tokens, ids, pieces, place):
+            places.append(place)
     return places
+
+
+def _leaves_words_alone(tokens: SpeechTokens, ids: Sequence[int], pieces: Sequence[Piece], place: Place) -> bool:
+    """Whether a particle put there is a word of its own, with the same words before and behind it.
+
+    It is not between Han characters of one token, before a word without a space, and before a sign that opens the text.
+    """
+    probe = "lah"
+    mended = [*ids[: place.token], *particle_ids(tokens, probe), *ids[place.token :]]
+    words = [normalize(piece.word) for piece in pieces]
+    words.insert(place.words, probe)
+    return words == [normalize(piece.word) for piece in cut_into_words(tokens, mended)]
 
 
 def _behind(tokens: SpeechTokens, ids: Sequence[int], piece: Piece) -> int:

@@ -1,5 +1,6 @@
 """Restoring dropped particles: the fitted decision, where a particle may stand, and that no other word is touched."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,18 @@ def test_no_place_beside_a_particle_and_none_inside_a_word(whisper: Whisper) -> 
     assert [place.words for place in places] == [0, 3, 4, 5]
     before_the_stop = whisper.tokens.decode(ids[: places[-1].token])
     assert before_the_stop == "boleh lah kita pergi sekolah"
+
+
+def test_a_particle_is_always_a_word_of_its_own(whisper: Whisper) -> None:
+    tokenizer = copy.deepcopy(whisper.tokens.tokenizer)
+    tokenizer.add_tokens(["我们去", " boleh"])
+    tokens = replace(whisper.tokens, tokenizer=tokenizer, end=len(tokenizer))
+    two_characters_of_one_token = tokens.encode("我们去")
+    assert len(two_characters_of_one_token) == 1
+    assert [p.words for p in find_places(tokens, two_characters_of_one_token, "zh")] == [0, 3]
+    no_space = tokens.tokenizer.encode("saya pergi", add_special_tokens=False)
+    assert [p.words for p in find_places(tokens, no_space, "ms")] == [1, 2]
+    assert [p.words for p in find_places(tokens, tokens.encode("- saya pergi"), "ms")] == [1, 2, 3]
 
 
 def test_a_tag_stays_with_its_word(whisper: Whisper) -> None:

@@ -26,21 +26,18 @@ def hear(whisper: Whisper, batch: Batch, options: RuntimeOptions) -> list[Heard]
     prompts = torch.tensor([whisper.tokens.prompt(code) for code in codes], device=encoded.device)
     texts = greedy_tokens(whisper, encoded, prompts, options.max_new_tokens)
     logprobs = mean_logprobs(whisper, encoded, prompts, texts, options.max_new_tokens)
-    put_back: list[dict[int, str]] = [{} for _ in texts]
+    put_back: list[set[int]] = [set() for _ in texts]
     if whisper.restoration is not None and options.restore_particles:
         mended = restore(whisper, encoded, codes, texts, batch.samples)
         texts = [ids for ids, _ in mended]
-        put_back = [{particle.word: particle.particle for particle in particles} for _, particles in mended]
+        put_back = [{particle.word for particle in particles} for _, particles in mended]
     if options.word_times:
         words = [tuple(row) for row in time_words(whisper, encoded, codes, texts, batch.durations_s)]
     else:
         words = [words_of(whisper.tokens, ids, code) for ids, code in zip(texts, codes, strict=True)]
     marked = [
-        tuple(
-            word.model_copy(update={"restored": True}) if word.word.lower() == particles.get(place) else word
-            for place, word in enumerate(row)
-        )
-        for row, particles in zip(words, put_back, strict=True)
+        tuple(word.model_copy(update={"restored": True}) if place in places else word for place, word in enumerate(row))
+        for row, places in zip(words, put_back, strict=True)
     ]
     return [Heard(*clip) for clip in zip(texts, logprobs, codes, marked, strict=True)]
 
