@@ -20,7 +20,7 @@ from rojak.model.names import MICRO_NAME, token_counter
 from rojak.train.loop import train
 
 CONFIG_PATH = Path(__file__).parent / "config" / "demo.yaml"
-HOURS = 3.0
+HOURS = 5.0
 SEED = 7
 SPEECH = Settings(num_speakers=96, noisy_share=0.15, particle_share=0.4, mixed_particle_share=0.7)
 """Many voices, so that minutes of training do not learn the voices by heart; particles as often as friends use them."""

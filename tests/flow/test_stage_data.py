@@ -56,7 +56,7 @@ def test_spliced_and_augmented_batches(data_dir: Path, tiny_dir: Path, tmp_path:
     )
     tokens = load_whisper(str(tiny_dir)).tokens
 
-    def batches(workers: int = 0) -> list[tuple[tuple[str, ...], torch.Tensor, torch.Tensor]]:
+    def batches(workers: int = 0) -> list[tuple[tuple[tuple[str, ...], ...], torch.Tensor, torch.Tensor]]:
         data = Dataset(data_dir, ("train",))
         curriculum = Curriculum(config, data, tokens)
         assert "spliced" in curriculum.stages[0].describe() and "language ms" in curriculum.stages[0].describe()
@@ -67,7 +67,7 @@ def test_spliced_and_augmented_batches(data_dir: Path, tiny_dir: Path, tmp_path:
         return [(batch.audio_ids, batch.waveforms, batch.labels) for batch in built]
 
     first, second, third = batches(), batches(), batches(workers=2)
-    ids = [audio_id for batch in first for audio_id in batch[0]]
+    ids = [audio_id for batch in first for window in batch[0] for audio_id in window]
     assert 0 < sum(audio_id.startswith("spliced-mixed-1-") for audio_id in ids) < len(ids)
     for one, other in (*zip(first, second, strict=True), *zip(first, third, strict=True)):
         assert one[0] == other[0]
