@@ -3,19 +3,22 @@
     python benchmarks/lr_find.py [DATA]
 
 DATA is a folder written by `rojak prepare`; without one, half an hour of speech is made. Trains `rojak-micro` three
-times for a few steps from the same start and prints the WERs on the same 100 validation clips.
+times for a few steps from the same start and prints what each makes of the same 100 validation clips.
 """
 
 import argparse
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rojak.config.schema import TrainConfig
 from rojak.data.dataset import Dataset
 from rojak.data.prepare import prepare
 from rojak.data.synthesize import synthesize
-from rojak.train.loop import train
+from rojak.train.loop import Trainer, train
 from rojak.train.lr_finder import find_learning_rate
+from rojak.train.runlog import events
 
 
 def main() -> None:
@@ -40,14 +43,26 @@ def main() -> None:
             "validation": {"every_steps": arguments.steps, "max_utterances": 100, "max_new_tokens": 64},
             "tensorboard": False,
         }
-        finding = find_learning_rate(
-            TrainConfig.model_validate(settings), Dataset(arguments.data, ("train",)), lowest=1e-5
-        )
-        print(f"Suggested: {finding.safe:.1e} (steepest {finding.steepest:.1e})\n\n| rate | WER |\n|---|---|")
+        data = Dataset(arguments.data, ("train",))
+        finding = find_learning_rate(TrainConfig.model_validate(settings), data, lowest=1e-5)
+        print(f"Suggested: {finding.safe:.1e} (steepest {finding.steepest:.1e})\n")
+        print("| rate | WER | CER | particle recall | validation loss |\n|---|---|---|---|---|")
+        untouched = Trainer(TrainConfig.model_validate(settings), Path(folder), data)
+        untouched.model.eval()
+        with untouched.compute.autocast():
+            result = untouched.validator.run()
+        show("untouched", result.metrics | result.signs)
         for factor in (0.1, 1.0, 10.0):
-            rate = finding.safe * factor
-            run = settings | {"learning_rate": rate, "output_dir": f"{folder}/{factor}"}
-            print(f"| {rate:.1e} | {train(TrainConfig.model_validate(run)).best_metric:.1%} |", flush=True)
+            rate, place = finding.safe * factor, Path(folder) / str(factor)
+            run = settings | {"learning_rate": rate, "output_dir": str(place)}
+            train(TrainConfig.model_validate(run))
+            show(f"{rate:.1e}", events(place, ("validation",))[-1])
+
+
+def show(rate: str, figures: Mapping[str, Any]) -> None:
+    """Print a line of the table."""
+    shares = " | ".join(f"{figures[name]:.1%}" for name in ("wer", "cer", "particle_recall"))
+    print(f"| {rate} | {shares} | {figures['validation_loss']:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

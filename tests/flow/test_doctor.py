@@ -1,6 +1,7 @@
 """The doctor on a tiny model: every line well, a mend on what is not, the exit code, and nothing left behind."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,25 @@ def test_what_is_missing_gets_a_mend_and_exit_code_1(examine: Callable[..., Resu
     assert "✗ model: " in no_model.output
     assert "✓ dataset: " in no_model.output
     assert "✗ output_dir: " in examine(output_dir=str(tmp_path / "config.yaml" / "run")).output
+
+
+def test_ids_of_a_larger_vocabulary_and_strange_errors_are_no_traceback(
+    examine: Callable[..., Result], tiny_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small model often keeps the begin_suppress_tokens that transformers gives every Whisper."""
+    model = tmp_path / "model"
+    shutil.copytree(tiny_dir, model)
+    settings = json.loads((model / "generation_config.json").read_text())
+    (model / "generation_config.json").write_text(json.dumps(settings | {"begin_suppress_tokens": [220, 50256]}))
+    assert "✓ WER: " in examine(model_name=str(model)).output
+
+    def fail(_: object) -> str:
+        raise IndexError("out of bounds")
+
+    monkeypatch.setattr(doctor, "_wer", fail)
+    result = examine()
+    assert result.exit_code == 1
+    assert "✗ WER: out of bounds → see docs/troubleshooting.md" in " ".join(result.output.split())
 
 
 def test_an_adapter_of_a_tenth_and_more_of_a_large_model_is_told(

@@ -146,9 +146,11 @@ def _print_variants(variants: "list[Variant]", table: "GpuTable", gpu: str) -> N
 
     here = any(variant.here_hours is not None for variant in variants)
     shown = Table(box=None, header_style="bold", title=f"Variants on {gpu}", title_justify="left")
-    heads = ["adapter", "windows", "hours with padding", "peak memory", "hours", table.currency]
+    heads = ["adapter", "windows", "padded hours", "peak memory", "hours", table.currency]
     for name in [*heads, *(["hours here"] if here else []), ""]:
-        shown.add_column(name, justify="left" if name in ("adapter", "windows", "") else "right")
+        # The settings that make it fit stay whole on 80 columns.
+        width = len("gradient_checkpointing: on") if not name else None
+        shown.add_column(name, justify="left" if name in ("adapter", "windows", "") else "right", min_width=width)
     for variant in variants:
         one = next(found for found in variant.on_gpus if found.gpu == gpu)
         cells = [variant.adapter, variant.mode, f"{variant.padded_hours:.1f}", f"{one.peak_gb:.1f} GB"]

@@ -39,10 +39,15 @@ def forbidden_tokens(whisper: Whisper) -> tuple[torch.Tensor, torch.Tensor]:
     always[tokens.end + 1 :] = True
     if tokens.labelling.language_tags != "none":
         always[[tokens.languages[code] for code in LANGUAGES]] = False
-    always[list(settings.suppress_tokens or [])] = True
+    always[_known(settings.suppress_tokens, len(always))] = True
     first = always.clone()
-    first[list(settings.begin_suppress_tokens or [])] = True
+    first[_known(settings.begin_suppress_tokens, len(always))] = True
     return always, first
+
+
+def _known(ids: Sequence[int] | None, vocabulary: int) -> list[int]:
+    """Leave out ids beyond the vocabulary: models of a smaller one keep transformers' defaults for Whisper's own."""
+    return [token for token in ids or () if token < vocabulary]
 
 
 def _limit(whisper: Whisper, prompts: torch.Tensor, max_new_tokens: int) -> int:

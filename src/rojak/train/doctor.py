@@ -125,7 +125,8 @@ def _check(name: str, look: Callable[[], str]) -> Check:
     except RojakError as error:
         # The sentence says what to do itself.
         return Check(name, "bad", str(error))
-    except (RuntimeError, MemoryError, OSError) as error:
+    except (RuntimeError, MemoryError, OSError, LookupError, ValueError, TypeError) as error:
+        # Whatever a strange model or damaged data bring forth is a line, too.
         told = str(error).strip().splitlines() or [type(error).__name__]
         return Check(name, "bad", told[0], "see docs/troubleshooting.md")
 

@@ -99,6 +99,7 @@ def _picture(draw: Callable[[optuna.Study, str], Any], study: optuna.Study, titl
         # Optuna's drawings call themselves experimental, and matplotlib complains about their ticks.
         warnings.simplefilter("ignore")
         axes = draw(study, title)
+        _tidy(axes)
         image = io.BytesIO()
         axes.figure.savefig(image, format="png", dpi=120, bbox_inches="tight")
         pyplot.close("all")
@@ -106,8 +107,25 @@ def _picture(draw: Callable[[optuna.Study, str], Any], study: optuna.Study, titl
     return element("img", src=f"data:image/png;base64,{data}", alt=heading)
 
 
+def _tidy(axes: Any) -> None:
+    """Take away what the page's headings say already, and colours that cannot be seen on the ground."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    for place in ("left", "center"):
+        axes.set_title("", loc=place)
+    axes.set_facecolor("white")
+    axes.grid(color="0.9")
+    if axes.get_legend() is not None:
+        axes.get_legend().remove()
+    for lines in axes.collections:
+        if lines.get_array() is not None:  # parallel coordinates: from the best to the worst; the worst was white
+            lines.set_cmap(LinearSegmentedColormap.from_list("seen", ["#08306b", "#4292c6", "#e08e45"]))
+            lines.set_linewidth(2)
+    axes.figure.set_size_inches(9, 4.5)
+
+
 def _history(study: optuna.Study, title: str) -> Any:
-    return optuna.visualization.matplotlib.plot_optimization_history(study, target=_shown, target_name=title)
+    return optuna.visualization.matplotlib.plot_optimization_history(study, target=_shown, target_name=f"{title} (%)")
 
 
 def _importance(study: optuna.Study, title: str) -> Any:
@@ -118,9 +136,9 @@ def _importance(study: optuna.Study, title: str) -> Any:
 
 
 def _parallel(study: optuna.Study, title: str) -> Any:
-    return optuna.visualization.matplotlib.plot_parallel_coordinate(study, target=_shown, target_name=title)
+    return optuna.visualization.matplotlib.plot_parallel_coordinate(study, target=_shown, target_name=f"{title} (%)")
 
 
 def _shown(trial: optuna.trial.FrozenTrial) -> float:
     assert trial.value is not None
-    return abs(trial.value)
+    return 100 * abs(trial.value)
