@@ -272,6 +272,7 @@ def test_whisper_cpp_loads_it_and_listens(dtype: str, large_dir: Path, tmp_path:
     # Random weights and whisper.cpp's own features: the words differ, so only that it listens can be asked.
     heard = runtime.transcribe(sounds(), "ms", SHORT)
     assert all(clip.tokens and max(clip.tokens) < 50257 and clip.avg_logprob < 0 for clip in heard)
+    assert max(len(clip.tokens) for clip in heard) <= SHORT.max_new_tokens
     assert len({clip.tokens for clip in heard}) > 1, "every sound gives the same text"
 
 

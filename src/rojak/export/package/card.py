@@ -85,13 +85,15 @@ def _front_matter(name: str, facts: Facts) -> dict[str, Any]:
 
 
 def _usage(records: dict[str, ExportRecord], language: str) -> list[str]:
+    """Give the lines for each program: greedy and without timestamps, as everything was verified."""
     parts = []
     for folder, record in records.items():
         if record.format == "ct2":
             code = (
                 "from faster_whisper import WhisperModel\n"
                 f'model = WhisperModel("{folder}")\n'
-                f'segments, _ = model.transcribe("{EXAMPLE_WAV}", language="{language}", beam_size=1)\n'
+                f'segments, _ = model.transcribe("{EXAMPLE_WAV}", language="{language}", beam_size=1, '
+                "without_timestamps=True)\n"
                 'print(" ".join(segment.text.strip() for segment in segments))'
             )
             parts.append(f"With faster-whisper (`pip install faster-whisper`):\n\n```python\n{code}\n```")
@@ -102,12 +104,12 @@ def _usage(records: dict[str, ExportRecord], language: str) -> list[str]:
                 'samples = numpy.frombuffer(sound.readframes(sound.getnframes()), "int16") / 32768\n'
                 f'pipe = transformers.pipeline("automatic-speech-recognition", model="{folder}")\n'
                 'print(pipe({"raw": samples.astype("float32"), "sampling_rate": 16000}, '
-                f'generate_kwargs={{"language": "{language}"}})["text"])'
+                f'generate_kwargs={{"language": "{language}", "num_beams": 1}})["text"])'
             )
             parts.append(f"With transformers (`pip install transformers torch`):\n\n```python\n{code}\n```")
         elif record.format == "ggml":
             file = next((name for name in record.files if name.endswith(".bin")), "")
-            code = f"whisper-cli -m {folder}/{file} -l {language} -f {EXAMPLE_WAV}"
+            code = f"whisper-cli -m {folder}/{file} -l {language} -nt -bs 1 -f {EXAMPLE_WAV}"
             parts.append(f"With whisper.cpp:\n\n```sh\n{code}\n```")
         else:
             code = f"rojak transcribe {EXAMPLE_WAV} --model {folder}"

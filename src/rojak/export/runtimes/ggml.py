@@ -50,6 +50,7 @@ class _Ggml:
                     logprobs.append(math.log(max(probability, 1e-30)))
                 if token < self.front.tokens.end:
                     ids.append(int(token))
+        ids = ids[:max_new_tokens]  # whisper.cpp counts from 0 and gives one token more than `max_tokens`
         return Heard(ids, sum(logprobs) / len(logprobs) if logprobs else 0.0, code)
 
 
