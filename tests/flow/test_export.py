@@ -280,13 +280,15 @@ def test_whisper_cpp_loads_it_and_listens(dtype: str, large_dir: Path, tmp_path:
 @pytest.mark.parametrize("dtype", ["f16", "q5_0", "q8_0"])
 def test_whisper_cpp_hears_what_a_trained_model_hears(dtype: str, corpus_dir: Path, tmp_path: Path) -> None:
     items = json.loads((corpus_dir / "train" / "transcripts.json").read_text(encoding="utf-8"))
-    clips = [decode_audio(corpus_dir / "train" / item["audio_filepath"]).samples for item in items.values()][:6]
+    # The embedded model knows neither switching nor particles: on them the least difference changes its words.
+    known = [item for item in items.values() if item["language"] == "ms" and "added_snr_db" not in item]
+    clips = [decode_audio(corpus_dir / "train" / item["audio_filepath"]).samples for item in known][:4]
     export_model("rojak-micro", tmp_path / "ggml", "ggml", dtype)
     ours, theirs = open_model("rojak-micro"), open_model(tmp_path / "ggml")
     expected, heard = ours.transcribe(clips, "ms"), theirs.transcribe(clips, "ms")
     assert all(clip.text for clip in expected)
     same = sum(one.tokens == other.tokens for one, other in zip(expected, heard, strict=True))
-    assert same >= (4 if dtype == "q5_0" else 6)
+    assert same >= len(clips) - (dtype == "q5_0")
 
 
 def test_what_whisper_cpp_cannot_hold_is_refused(tiny_dir: Path, tmp_path: Path) -> None:

