@@ -106,7 +106,7 @@ def test_a_trained_run_leaves_for_every_program(
     said = {kind: _transcribed(package / "example" / "clip.wav", tmp_path / kind, capsys) for kind in kinds}
     if size == "small":
         assert all(said.values())
-        # whisper.cpp computes its own features: on a single clip its words may differ (test_export.py counts how often).
+        # whisper.cpp computes its own features: on one clip its words may differ (test_export.py counts how often).
         assert len({text for kind, text in said.items() if kind != "ggml"}) == 1, "one text from every program"
 
 
