@@ -15,6 +15,7 @@ from rojak.errors import ConfigError, InputError, TrainingError
 from rojak.evaluate.metrics import METRICS
 from rojak.features.windows import GRID_S, Clip, Window
 from rojak.model.adapters import load_any
+from rojak.model.shapes import trained_parameters
 from rojak.model.whisper import encode_audio, token_losses
 from rojak.runs import read_jsonl
 from rojak.train.batch import BatchBuilder
@@ -43,6 +44,20 @@ def config(tiny_dir: Path, data_dir: Path, run: Path, **changes: object) -> Trai
 
 def events(run: Path, kind: str) -> list[dict]:
     return [row for row in read_jsonl(run / "log.jsonl") if row["event"] == kind]
+
+
+def test_a_frozen_encoder_stays_as_it_was(tiny_dir: Path, data_dir: Path, tmp_path: Path) -> None:
+    settings = config(tiny_dir, data_dir, tmp_path / "run", adapter="none", freeze_encoder=True)
+    train(settings)
+    before, after = load_file(tiny_dir / "model.safetensors"), load_file(tmp_path / "run/best/model.safetensors")
+    same = {name for name, value in before.items() if torch.equal(value, after[name])}
+    encoder = {name for name in before if name.startswith("model.encoder.")}
+    assert encoder and encoder <= same
+    assert all("encoder_attn" not in name and "self_attn" not in name for name in same - encoder)
+    counted = sum(value.numel() for name, value in after.items() if name not in encoder)
+    assert trained_parameters(load_any(str(tiny_dir)).network.config, settings) == counted
+    with pytest.raises(ValueError, match="lora_scope: decoder"):
+        config(tiny_dir, data_dir, tmp_path / "run", freeze_encoder=True)
 
 
 def test_the_printed_memory_is_true(tiny_dir: Path, data_dir: Path, tmp_path: Path) -> None:

@@ -182,6 +182,9 @@ class TrainConfig(Section):
     seed: int = Field(default=1, ge=0)
 
     adapter: Literal["lora", "none"] = Field(default="lora", description="`none` trains every weight.")
+    freeze_encoder: bool = Field(
+        default=False, description="With `adapter: none`, train the decoder only; for LoRA see lora_scope."
+    )
     use_4bit: bool = Field(default=False, description="QLoRA: the frozen base in 4-bit NF4 (needs bitsandbytes).")
     lora_r: int = Field(default=32, ge=1)
     lora_alpha: int = Field(default=64, ge=1)
@@ -238,12 +241,22 @@ class TrainConfig(Section):
         default=None, description="Hub id (`name/model`) or folder (`./…`, `/…`) that gets the best model and its card."
     )
 
+    @property
+    def encoder_learns(self) -> bool:
+        """Whether anything in the encoder is trained; if not, it has no backward pass and keeps nothing for one."""
+        return not self.freeze_encoder if self.adapter == "none" else self.lora_scope != "decoder"
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.use_4bit and self.adapter == "none":
             raise ValueError("use_4bit needs adapter: lora (4-bit weights cannot be trained themselves)")
         if self.alignment_weight and self.adapter != "none":
             raise ValueError("alignment_weight needs adapter: none (it is for training from random weights)")
+        if self.freeze_encoder and (self.adapter != "none" or self.init == "random" or self.alignment_weight):
+            raise ValueError(
+                "freeze_encoder goes with adapter: none and trained weights, without alignment_weight; "
+                "use lora_scope: decoder for an adapter on the decoder alone"
+            )
         if self.init == "random" and self.adapter != "none":
             raise ValueError("init: random needs adapter: none (an adapter on noise learns nothing)")
         if self.mixed_language_token == "mixed":

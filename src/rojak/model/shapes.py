@@ -5,6 +5,7 @@ Reads the `config.json` of model folders; downloads nothing.
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from transformers import WhisperConfig
 
@@ -58,42 +59,71 @@ def whisper_shape(name: str) -> WhisperConfig:
     )
 
 
-def linear_sizes(shape: WhisperConfig) -> Iterable[tuple[str, int, int, bool]]:
-    """Give (name, inputs, outputs, over encoder positions) of every linear layer inside encoder and decoder layers."""
+class Linear(NamedTuple):
+    """A linear layer: `half` is the part of the model it is in, `positions` whether it runs over encoder positions."""
+
+    name: str
+    inputs: int
+    outputs: int
+    half: Literal["encoder", "decoder"]
+    positions: bool
+
+
+def linear_layers(shape: WhisperConfig) -> Iterable[Linear]:
+    """Give every linear layer inside encoder and decoder layers."""
     width = shape.d_model
     attention = ("q_proj", "k_proj", "v_proj", "out_proj")
     for _ in range(shape.encoder_layers):
-        yield from ((name, width, width, True) for name in attention)
-        yield "fc1", width, shape.encoder_ffn_dim, True
-        yield "fc2", shape.encoder_ffn_dim, width, True
+        yield from (Linear(name, width, width, "encoder", True) for name in attention)
+        yield Linear("fc1", width, shape.encoder_ffn_dim, "encoder", True)
+        yield Linear("fc2", shape.encoder_ffn_dim, width, "encoder", True)
     for _ in range(shape.decoder_layers):
-        yield from ((name, width, width, False) for name in attention)
+        yield from (Linear(name, width, width, "decoder", False) for name in attention)
         # Cross-attention makes its keys and values from the encoder's output.
-        yield from ((name, width, width, name in ("k_proj", "v_proj")) for name in attention)
-        yield "fc1", width, shape.decoder_ffn_dim, False
-        yield "fc2", shape.decoder_ffn_dim, width, False
+        yield from (Linear(name, width, width, "decoder", name in ("k_proj", "v_proj")) for name in attention)
+        yield Linear("fc1", width, shape.decoder_ffn_dim, "decoder", False)
+        yield Linear("fc2", shape.decoder_ffn_dim, width, "decoder", False)
+
+
+def adapted_layers(shape: WhisperConfig, config: TrainConfig) -> Iterable[Linear]:
+    """Give the linear layers that get an adapter."""
+    for layer in linear_layers(shape):
+        if layer.name in config.lora_target_modules and config.lora_scope in ("all", layer.half):
+            yield layer
 
 
 def linear_parameters(shape: WhisperConfig) -> int:
     """Count the weights of those layers: what 4-bit quantisation makes small."""
-    return sum(inputs * outputs for _, inputs, outputs, _ in linear_sizes(shape))
+    return sum(layer.inputs * layer.outputs for layer in linear_layers(shape))
 
 
 def total_parameters(shape: WhisperConfig) -> int:
     """Count all parameters; the output layer is tied to the embedding and counted once."""
     width: int = shape.d_model
     # All linear layers have biases but k_proj; each layer has two norms, a decoder layer three.
-    biases = sum(outputs for name, _, outputs, _ in linear_sizes(shape) if name != "k_proj")
+    biases = sum(layer.outputs for layer in linear_layers(shape) if layer.name != "k_proj")
     norms = 2 * width * int(2 * shape.encoder_layers + 3 * shape.decoder_layers + 2)
-    convolutions = 3 * width * int(shape.num_mel_bins + width) + 2 * width
     positions = width * int(shape.max_source_positions + shape.max_target_positions)
     embedding = width * int(shape.vocab_size)
-    return linear_parameters(shape) + biases + norms + convolutions + positions + embedding
+    return linear_parameters(shape) + biases + norms + _convolutions(shape) + positions + embedding
+
+
+def _convolutions(shape: WhisperConfig) -> int:
+    width = int(shape.d_model)
+    return 3 * width * (int(shape.num_mel_bins) + width) + 2 * width
 
 
 def trained_parameters(shape: WhisperConfig, config: TrainConfig) -> int:
     """Count what a configuration trains: the adapter's two factors at each target, or everything but the sinusoids."""
-    if config.adapter == "none":
-        return total_parameters(shape) - int(shape.d_model * shape.max_source_positions)
-    targets = set(config.lora_target_modules)
-    return sum(config.lora_r * (ins + outs) for name, ins, outs, _ in linear_sizes(shape) if name in targets)
+    if config.adapter != "none":
+        return sum(config.lora_r * (layer.inputs + layer.outputs) for layer in adapted_layers(shape, config))
+    trained = total_parameters(shape) - int(shape.d_model * shape.max_source_positions)
+    return trained - _encoder_parameters(shape) if config.freeze_encoder else trained
+
+
+def _encoder_parameters(shape: WhisperConfig) -> int:
+    """Count the encoder's parameters but for the sinusoids."""
+    layers = [layer for layer in linear_layers(shape) if layer.half == "encoder"]
+    weights = sum(layer.inputs * layer.outputs + (layer.outputs if layer.name != "k_proj" else 0) for layer in layers)
+    norms = 2 * int(shape.d_model) * int(2 * shape.encoder_layers + 1)
+    return weights + norms + _convolutions(shape)

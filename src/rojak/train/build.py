@@ -51,6 +51,8 @@ def build_model(config: TrainConfig, compute: Compute, max_batch_s: float) -> tu
         whisper.network.gradient_checkpointing_enable({"use_reentrant": False})
     whisper = prepare_labelling(whisper, config)
     model = add_lora(whisper, config) if frozen else whisper.network
+    if config.freeze_encoder:
+        whisper.network.model.encoder.requires_grad_(False)
     return whisper, model
 
 

@@ -11,7 +11,7 @@ from transformers import WhisperConfig
 
 from rojak.config.schema import TrainConfig
 from rojak.features.windows import Window
-from rojak.model.shapes import linear_parameters, linear_sizes, total_parameters, trained_parameters
+from rojak.model.shapes import adapted_layers, linear_parameters, total_parameters, trained_parameters
 from rojak.train.flops import step_flops
 
 POSITIONS_PER_S = 50
@@ -54,15 +54,15 @@ class Load:
 def load_flops(shape: WhisperConfig, config: TrainConfig, load: Load) -> float:
     """Count the operations of forward and backward pass, the adapter's own and recomputation included."""
     frozen = config.adapter != "none"
-    flops = step_flops(shape, load.windows, load.positions, load.tokens, frozen=frozen)
+    sizes = load.windows, load.positions, load.tokens
+    flops = step_flops(shape, *sizes, frozen=frozen, encoder_learns=config.encoder_learns)
     if frozen:
         flops += (
             6
             * load.windows
             * sum(
-                config.lora_r * (ins + outs) * (load.positions if encoder else load.tokens)
-                for name, ins, outs, encoder in linear_sizes(shape)
-                if name in config.lora_target_modules
+                config.lora_r * (layer.inputs + layer.outputs) * (load.positions if layer.positions else load.tokens)
+                for layer in adapted_layers(shape, config)
             )
         )
     if config.gradient_checkpointing == "on":
@@ -83,27 +83,33 @@ def activation_bytes(shape: WhisperConfig, config: TrainConfig, load: Load, *, n
         load: Size of the micro-batch.
         number_bytes: 2 in 16 bits, 4 in 32.
     """
-    width, hidden = shape.d_model, shape.encoder_ffn_dim
-    adapted = set(config.lora_target_modules) if config.adapter != "none" else set()
-    at_input = number_bytes + (1 if config.lora_dropout and adapted else 0)
+    width, hidden = int(shape.d_model), int(shape.encoder_ffn_dim)
+    frozen = config.adapter != "none"
+    at_input = number_bytes + (1 if config.lora_dropout and frozen else 0)
 
-    def inputs(names: Sequence[str], size: int) -> int:
+    def inputs(half: str, names: Sequence[str], size: int) -> int:
         # With every weight trained, layers that share an input keep it once; adapters each make a copy of their own.
-        if not adapted:
+        if not frozen:
             return size * number_bytes
+        adapted = config.lora_target_modules if config.lora_scope in ("all", half) else ()
         return sum(size * at_input for name in names if name in adapted)
 
-    attention = inputs(("q_proj", "k_proj", "v_proj"), width) + inputs(("out_proj",), width) + 4 * width * number_bytes
-    forward = inputs(("fc1",), width) + inputs(("fc2",), hidden) + hidden * number_bytes
-    encoder_layer = attention + forward + 2 * width * 4
-    cross_tokens = inputs(("q_proj",), width) + inputs(("out_proj",), width) + 2 * width * number_bytes
-    decoder_layer = attention + cross_tokens + forward + 3 * width * 4
-    cross_positions = inputs(("k_proj", "v_proj"), width) + 2 * width * number_bytes
-    encoder = load.positions * encoder_layer
+    def self_attention_and_forward(half: str) -> int:
+        attention = inputs(half, ("q_proj", "k_proj", "v_proj"), width) + inputs(half, ("out_proj",), width)
+        forward = inputs(half, ("fc1",), width) + inputs(half, ("fc2",), hidden)
+        return attention + forward + (4 * width + hidden) * number_bytes
+
+    cross_tokens = inputs("decoder", ("q_proj",), width) + inputs("decoder", ("out_proj",), width)
+    cross_positions = inputs("decoder", ("k_proj", "v_proj"), width) + 2 * width * number_bytes
+    decoder_layer = self_attention_and_forward("decoder") + cross_tokens + 2 * width * number_bytes + 3 * width * 4
     decoder = load.tokens * decoder_layer + load.positions * cross_positions
-    kept = load.windows * (shape.encoder_layers * encoder + shape.decoder_layers * decoder)
+    encoder, encoder_layers = 0, 0
+    if config.encoder_learns:
+        encoder = load.positions * (self_attention_and_forward("encoder") + 2 * width * 4)
+        encoder_layers = shape.encoder_layers
+    kept = load.windows * (encoder_layers * encoder + shape.decoder_layers * decoder)
     if config.gradient_checkpointing == "on":
-        borders = width * number_bytes * (shape.encoder_layers * load.positions + shape.decoder_layers * load.tokens)
+        borders = width * number_bytes * (encoder_layers * load.positions + shape.decoder_layers * load.tokens)
         kept = load.windows * (borders + max(encoder, decoder))
     # Logits, the same in float32, and their gradient.
     return float(kept + load.labels * shape.vocab_size * (number_bytes + 8.0))

@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 from torch.utils.data import DataLoader
 from transformers import WhisperConfig
 
+from rojak.config.schema import TrainConfig
 from rojak.features.mel import SAMPLES_PER_POSITION
 from rojak.features.windows import deal
 from rojak.train.batch import Batch
@@ -66,18 +67,19 @@ def _end_with_the_trainer(worker: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def total_sizes(batches: Sequence[Batch], shape: WhisperConfig, *, frozen: bool) -> tuple[float, ...]:
+def total_sizes(batches: Sequence[Batch], shape: WhisperConfig, config: TrainConfig) -> tuple[float, ...]:
     """Give what batches hold together: weight in the loss, label tokens, seconds of speech, seconds with padding, work.
 
     Args:
         batches: Perhaps none.
         shape: Of the model.
-        frozen: Whether only an adapter is trained; see `step_flops`.
+        config: Says what of it is trained.
     """
-    totals = [0.0] * 5
+    totals, frozen = [0.0] * 5, config.adapter != "none"
     for batch in batches:
         windows, tokens = batch.labels.shape
-        flops = step_flops(shape, windows, batch.waveforms.shape[1] // SAMPLES_PER_POSITION, tokens, frozen=frozen)
+        positions = batch.waveforms.shape[1] // SAMPLES_PER_POSITION
+        flops = step_flops(shape, windows, positions, tokens, frozen=frozen, encoder_learns=config.encoder_learns)
         learnt = int((batch.weights > 0).sum())
         sizes = (float(batch.weights.sum()), learnt, batch.speech_s, batch.padded_s, flops)
         totals = [total + size for total, size in zip(totals, sizes, strict=True)]

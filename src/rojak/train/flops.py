@@ -29,7 +29,9 @@ def peak_flops(device: torch.device, count: int = 1) -> float | None:
     return next((1e12 * peak * count for part, peak in PEAK_TFLOPS.items() if part in name), None)
 
 
-def step_flops(shape: WhisperConfig, windows: int, positions: int, tokens: int, *, frozen: bool) -> float:
+def step_flops(
+    shape: WhisperConfig, windows: int, positions: int, tokens: int, *, frozen: bool, encoder_learns: bool = True
+) -> float:
     """Count the matrix products of a training step on windows of like length; adapters' own share is left out.
 
     Args:
@@ -39,6 +41,7 @@ def step_flops(shape: WhisperConfig, windows: int, positions: int, tokens: int, 
         tokens: Decoder positions of each.
         frozen: Whether only an adapter is trained: weights then cost no gradient of their own, 4 operations a weight
             and position instead of 6. Recomputation under checkpointing is no useful work and not counted.
+        encoder_learns: Whether anything in the encoder is trained; if not, it has no backward pass.
     """
     dim, hidden = shape.d_model, shape.encoder_ffn_dim
     passes = 2 if frozen else 3
@@ -49,4 +52,5 @@ def step_flops(shape: WhisperConfig, windows: int, positions: int, tokens: int, 
     own = 2 * tokens * (4 * dim * dim + 2 * dim * shape.decoder_ffn_dim) + 4 * tokens * tokens * dim
     decoder = shape.decoder_layers * (cross + own)
     output = 2 * tokens * dim * shape.vocab_size
-    return float(windows * passes * (encoder + convolutions + decoder + output))
+    encoder_passes = passes if encoder_learns else 1
+    return float(windows * (encoder_passes * (encoder + convolutions) + passes * (decoder + output)))

@@ -239,8 +239,7 @@ class Trainer:
 
         The processes compute their own micro-batches and sum the gradients, so that all of them take the same step.
         """
-        frozen = self.config.adapter != "none"
-        own = total_sizes(batches, self.whisper.network.config, frozen=frozen)
+        own = total_sizes(batches, self.whisper.network.config, self.config)
         weight, tokens, speech_s, padded_s, flops = self.processes.sum(*own)
         stage = plan.stage
         scheduled = self.state.step - stage.schedule_start, stage.schedule_steps

@@ -85,3 +85,15 @@ def test_operations_are_those_that_torch_counts(network, frozen: bool) -> None:
     # Frozen weights save one of the two products of the backward pass.
     expected = counted if not frozen else 2 * forward
     assert step_flops(network.config, windows, FRAMES // 2, tokens, frozen=frozen) == pytest.approx(expected, rel=0.1)
+
+
+def test_a_frozen_encoder_has_no_backward_pass(network) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    mel, labels = torch.randn(3, 80, FRAMES, dtype=torch.float64), torch.randint(0, 300, (3, 11))
+    with FlopCounterMode(display=False) as counter:
+        with torch.no_grad():
+            encoded = encode_audio(network, mel)
+        token_losses(network, encoded, labels, labels).sum().backward()
+    told = step_flops(network.config, 3, FRAMES // 2, 11, frozen=False, encoder_learns=False)
+    assert told == pytest.approx(counter.get_total_flops(), rel=0.1)
