@@ -9,6 +9,7 @@ Exits with 1 when they are not.
 
 import argparse
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,8 @@ SETTINGS = {
 }
 STEPS_A_KILL = 3
 """Steps that a part of the run may take before it is killed, at most; starting takes far longer than a step."""
+SAVING_S = 0.06
+"""Half of the kills come at most this long after a checkpoint's writing began; about as long as writing it takes."""
 
 
 def main() -> None:
@@ -52,9 +55,11 @@ def main() -> None:
         subprocess.run(peace, check=True, stderr=subprocess.DEVNULL)
         while_saving = 0
         for number in range(arguments.kills):
-            reached, saving = kill_once(fire, work / "fire", rng)
-            while_saving += saving
-            print(f"kill {number + 1}: after step {reached}{', inside a checkpoint' if saving else ''}", flush=True)
+            reached, unfinished = kill_once(fire, work / "fire", rng)
+            while_saving += unfinished is not None
+            held = ", ".join(unfinished or ["nothing"])
+            where = "" if unfinished is None else f", inside a checkpoint that held {held}"
+            print(f"kill {number + 1}: after step {reached}{where}", flush=True)
         subprocess.run(fire, check=True, stderr=subprocess.DEVNULL)
         same = everything_is_equal(work / "peace", work / "fire")
     verdict = "equal" if same else "NOT equal"
@@ -72,8 +77,12 @@ def command(work: Path, name: str, steps: int) -> list[str]:
     return [sys.executable, "-m", "rojak.cli", "train", str(path)]
 
 
-def kill_once(start: list[str], run: Path, rng: random.Random) -> tuple[int, bool]:
-    """Start the run, let it take a step or more, and kill it; say how far it came and whether it was saving."""
+def kill_once(start: list[str], run: Path, rng: random.Random) -> tuple[int, list[str] | None]:
+    """Start the run, let it take a step or more, and kill it.
+
+    Returns:
+        How far it came, and the files of the checkpoint that was being written, None when none was.
+    """
     before = last_step(run)
     wanted, delay_s = before + rng.randint(1, STEPS_A_KILL - 1), rng.random() * 0.15
     process = subprocess.Popen(start, stderr=subprocess.DEVNULL)
@@ -82,11 +91,14 @@ def kill_once(start: list[str], run: Path, rng: random.Random) -> tuple[int, boo
     if rng.random() < 0.5:
         while process.poll() is None and not list((run / "checkpoints").glob(".*.part")):
             time.sleep(0.0005)
+        time.sleep(rng.random() * SAVING_S)
     else:
         time.sleep(delay_s)
     process.kill()
-    process.wait()
-    return last_step(run), bool(list((run / "checkpoints").glob(".*.part")))
+    if process.wait() != -signal.SIGKILL:
+        sys.exit("The run ended before it could be killed; choose fewer steps a kill.")
+    parts = list((run / "checkpoints").glob(".*.part"))
+    return last_step(run), sorted(p.name for p in parts[0].rglob("*") if p.is_file()) if parts else None
 
 
 def last_step(run: Path) -> int:

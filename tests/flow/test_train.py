@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -9,12 +10,15 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from rojak.config.load import load_config
@@ -23,7 +27,7 @@ from rojak.errors import CheckpointError, ConfigError, InputError, TrainingError
 from rojak.runs import locked, read_jsonl
 from rojak.train import loop
 from rojak.train.batch import Batch
-from rojak.train.checkpoint import find_fault, newest_valid
+from rojak.train.checkpoint import RunState, find_fault, newest_valid
 from rojak.train.loop import train
 from rojak.train.stages import StepPlan
 
@@ -73,6 +77,16 @@ def assert_same_end(first: Path, second: Path) -> None:
     assert logs[0] == logs[1]
 
 
+def marked_processes(mark: str) -> set[int]:
+    """Find the processes that were started with a `NAME=value` in their environment."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.add(int(folder.name))
+    return found
+
+
 @pytest.fixture(scope="module", autouse=True)
 def seen() -> Iterator[dict[str, dict[int, list]]]:
     """What each run in this process learnt from: for every step, the clips of its micro-batches."""
@@ -106,6 +120,8 @@ def test_a_run_leaves_what_it_should(whole_run: Path) -> None:
     kept = list((whole_run / "checkpoints").glob("step-*"))
     assert len(kept) <= 4
     assert all(find_fault(folder) is None for folder in kept)
+    rights = {path.stat().st_mode & 0o777 for path in whole_run.rglob("*.safetensors")}
+    assert rights == {(whole_run / "config.yaml").stat().st_mode & 0o777}, "whoever may read the run may read its model"
 
 
 @ON_ONE_CORE
@@ -153,22 +169,34 @@ def test_loader_workers_change_nothing(
 
 
 def test_killed_at_any_moment_the_same_command_finishes(tiny_dir: Path, data_dir: Path, tmp_path: Path) -> None:
-    """Both runs are processes of their own: after other tests, sums in this one may differ in the last bit."""
+    """Nothing outlives a killed trainer, loader workers included; the losses are those of a run left in peace.
+
+    All runs are processes of their own: after other tests, sums in this one may differ in the last bit.
+    """
     whole_run, run = tmp_path / "whole", tmp_path / "run"
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump(config(tiny_dir, data_dir, run).model_dump(mode="json")))
     command = [sys.executable, "-m", "rojak.cli", "train", str(path)]
     undisturbed = [*command, "--output_dir", str(whole_run)]
     assert subprocess.run(undisturbed, stderr=subprocess.DEVNULL, check=False).returncode == 0
-    for wanted in ('"step": 2', '"step": 4'):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    for wanted, workers in (('"step": 2', 0), ('"step": 4', 2)):
+        mark = f"ROJAK_TEST_RUN={run}-{workers}"
+        environment = {**os.environ, **dict([mark.split("=", 1)])}
+        process = subprocess.Popen([*command, f"loader_workers={workers}"], stderr=subprocess.DEVNULL, env=environment)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             if (run / "log.jsonl").exists() and wanted in (run / "log.jsonl").read_text():
                 break
             time.sleep(0.01)
+        family = marked_processes(mark)
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
+        # With workers: they, the process that they are copies of, and multiprocessing's tracker of resources.
+        assert len(family) == (1 if workers == 0 else 3 + workers)
+        while family and time.monotonic() < deadline:
+            family &= marked_processes(mark)
+            time.sleep(0.05)
+        assert not family, "something outlives the trainer"
     assert subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
     assert_same_end(whole_run, run)
 
@@ -222,27 +250,67 @@ def test_after_a_change_in_any_file_of_a_checkpoint_the_one_before_is_used(whole
         assert path.name == "MANIFEST.json" or str(name) in said[0]
 
 
-def test_a_full_disk_while_saving_leaves_the_checkpoint_before(
-    tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fails", ["model/adapter_model.safetensors", "optimizer.safetensors"])
+def test_a_write_that_the_system_refuses_leaves_the_checkpoint_before(
+    fails: str, whole_run: Path, tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The refusal is real and comes from within safetensors' own writing, as that of a full disk does."""
     run = tmp_path / "run"
     settings = config(tiny_dir, data_dir, run)
-    from rojak.train import checkpoint
+    limit = (final_checkpoint(whole_run) / fails).stat().st_size - 1
+    save = loop.save_checkpoint
 
-    write = checkpoint.save_file
-
-    def full(tensors: dict, path: Path) -> None:
-        if "step-00000003" in str(path):
-            raise OSError(28, "No space left on device")
-        write(tensors, path)
+    def save_under_limit(run: Path, state: RunState, *rest: Any) -> Path:
+        if state.step != 3:
+            return save(run, state, *rest)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            return save(run, state, *rest)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_file", full)
-        with pytest.raises(InputError, match="disk is full"):
+        patch.setattr(loop, "save_checkpoint", save_under_limit)
+        with pytest.raises(InputError, match=r"Cannot use .*step-00000003: .* `ulimit -f`") as told:
             train(settings)
+    assert isinstance(told.value.__cause__, SafetensorError)
+    assert "os error 27" in str(told.value.__cause__)
     assert final_checkpoint(run).name == "step-00000002"
     assert find_fault(final_checkpoint(run)) is None
     assert not list((run / "checkpoints").glob(".*"))
+    train(settings)
+    assert_same_end(whole_run, run)
+
+
+def test_a_best_model_that_a_kill_left_behind_is_brought_up_to_date(
+    whole_run: Path, tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed when the checkpoint of the best step was safe, and before its model was copied to `best/`."""
+    run = tmp_path / "run"
+    settings = config(tiny_dir, data_dir, run)
+    best_step = next(row["best_step"] for row in read_jsonl(whole_run / "log.jsonl") if row["event"] == "end")
+    copy = loop.replace_folder
+
+    class KilledError(BaseException):
+        pass
+
+    def killed(source: Path, target: Path) -> None:
+        if source.parent.name == f"step-{best_step:08d}":
+            raise KilledError
+        copy(source, target)
+
+    def best(run: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (run / "best").glob("*")}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "replace_folder", killed)
+        with pytest.raises(KilledError):
+            train(settings)
+    assert final_checkpoint(run).name == f"step-{best_step:08d}"
+    assert best(run) != best(whole_run)
+    train(settings)
+    assert best(run) == best(whole_run)
 
 
 def test_changed_settings_are_refused_with_the_difference(
