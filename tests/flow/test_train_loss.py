@@ -1,7 +1,7 @@
 """The loss of a run: what a step of the real loop minimises, and a short curve that must not change unnoticed."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import torch
 from rojak.config.schema import TrainConfig
 from rojak.data.dataset import Dataset
 from rojak.data.prepare import prepare
-from rojak.model.whisper import IGNORED, encode_audio, token_losses
+from rojak.model.micro import build_tokenizer, build_untrained
+from rojak.model.whisper import IGNORED, encode_audio, save_whisper, token_losses
 from rojak.runs import read_jsonl
 from rojak.train.batch import Batch
 from rojak.train.loop import Trainer, train
@@ -121,8 +122,8 @@ TEXTS = (
 ENGLISH = {"check", "email", "okay", "already", "please", "report", "today", "office", "you", "umbrella", "movie",
            "this", "one", "traffic", "jam"}  # fmt: skip
 GOLDEN = {
-    "lora": (7.64774, 7.61575, 7.60834, 7.40247, 7.38170, 7.41810, 7.43468, 7.40815, 7.30460, 7.32662),
-    "none": (7.64774, 7.62502, 7.25045, 6.83029, 6.41661, 6.11677, 6.05106, 5.79017, 5.58308, 5.61216),
+    "lora": (8.00284, 8.35930, 7.82065, 7.68383, 7.24374, 7.10003, 7.48051, 7.34195, 7.08449, 7.05892),
+    "none": (8.00284, 8.20610, 7.74462, 7.15920, 6.58874, 6.27321, 6.44453, 6.24006, 5.79376, 5.82156),
 }
 """Training losses of the run below, by adapter. A change of them is a change of what is learnt, or of the random start
 that torch and transformers give: find its reason before these numbers are replaced."""
@@ -155,25 +156,27 @@ def language_of(word: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def golden_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with prepared `data` and a `model` whose weights are wide enough for the sound to matter."""
     folder = tmp_path_factory.mktemp("golden")
     write_golden_corpus(folder / "corpus")
     prepare(folder / "corpus", folder / "data", workers=0)
-    return folder / "data"
+    sides = {f"{side}_attention_heads": 2 for side in ("encoder", "decoder")}
+    sides |= {f"{side}_ffn_dim": 64 for side in ("encoder", "decoder")}
+    tokenizer = build_tokenizer(TEXTS, 400)
+    whisper = build_untrained(
+        "golden", tokenizer, 3, d_model=32, encoder_layers=2, decoder_layers=1, init_std=0.2, **sides
+    )
+    save_whisper(whisper, folder / "model")
+    return folder
 
 
 @pytest.mark.parametrize(("adapter", "learning_rate"), [("lora", 5e-2), ("none", 1e-2)])
-def test_the_golden_loss_curve(
-    adapter: str,
-    learning_rate: float,
-    golden_data: Path,
-    tiny_writer: Callable[[Path, Sequence[str]], Path],
-    tmp_path: Path,
-) -> None:
+def test_the_golden_loss_curve(adapter: str, learning_rate: float, golden: Path, tmp_path: Path) -> None:
     """Two stages, mixed windows, accumulation, weights, masks: the losses are those that were once seen."""
     settings = SETTINGS | {
-        "model_name": str(tiny_writer(tmp_path / "model", TEXTS)),
-        "dataset_path": str(golden_data),
+        "model_name": str(golden / "model"),
+        "dataset_path": str(golden / "data"),
         "output_dir": str(tmp_path / "run"),
         "adapter": adapter,
         "lora_r": 4,
