@@ -8,12 +8,15 @@ Exits with 1 when they are not.
 """
 
 import argparse
+import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -35,8 +38,8 @@ SETTINGS = {
 }
 STEPS_A_KILL = 3
 """Steps that a part of the run may take before it is killed, at most; starting takes far longer than a step."""
-SAVING_S = 0.06
-"""Half of the kills come at most this long after a checkpoint's writing began; about as long as writing it takes."""
+NUM_FILES = 6
+"""Of a checkpoint: half of the kills wait for one that is being written and holds a random number of its files."""
 
 
 def main() -> None:
@@ -83,22 +86,32 @@ def kill_once(start: list[str], run: Path, rng: random.Random) -> tuple[int, lis
     Returns:
         How far it came, and the files of the checkpoint that was being written, None when none was.
     """
-    before = last_step(run)
-    wanted, delay_s = before + rng.randint(1, STEPS_A_KILL - 1), rng.random() * 0.15
+    wanted, files, pauses = last_step(run) + rng.randint(1, STEPS_A_KILL - 1), rng.randrange(NUM_FILES), rng.random()
     process = subprocess.Popen(start, stderr=subprocess.DEVNULL)
     while process.poll() is None and last_step(run) < wanted:
         time.sleep(0.005)
     if rng.random() < 0.5:
-        while process.poll() is None and not list((run / "checkpoints").glob(".*.part")):
+        while process.poll() is None and ((held := unfinished_files(run)) is None or len(held) < files):
             time.sleep(0.0005)
-        time.sleep(rng.random() * SAVING_S)
     else:
-        time.sleep(delay_s)
+        time.sleep(pauses * seconds_a_step(run))
     process.kill()
     if process.wait() != -signal.SIGKILL:
         sys.exit("The run ended before it could be killed; choose fewer steps a kill.")
+    return last_step(run), unfinished_files(run)
+
+
+def unfinished_files(run: Path) -> list[str] | None:
+    """Name the files of the checkpoint that is being written; None when none is."""
     parts = list((run / "checkpoints").glob(".*.part"))
-    return last_step(run), sorted(p.name for p in parts[0].rglob("*") if p.is_file()) if parts else None
+    # Not `rglob`, which may meet a folder that has just been renamed.
+    return sorted(name for _, _, names in os.walk(parts[0]) for name in names) if parts else None
+
+
+def seconds_a_step(run: Path) -> float:
+    """Give the median time from a step to the next in a run's log, saving included."""
+    times = [row["time"] for row in read_jsonl(run / "log.jsonl") if row["event"] == "train"]
+    return statistics.median([later - earlier for earlier, later in pairwise(times)] or [0.0])
 
 
 def last_step(run: Path) -> int:
