@@ -1,9 +1,9 @@
 """Kill a training run with SIGKILL at random moments, also while a checkpoint is written, until it has finished.
 
-    python benchmarks/kill_and_continue.py [--kills 20] [--seed 1]
+    python benchmarks/kill_and_continue.py [--kills 20] [--seed 1] [--work DIR]
 
-Makes a small corpus in a temporary folder, trains `rojak-micro` with a checkpoint after every step, and kills the same
-command again and again. In the end the weights, the optimiser and the losses must be those of a run left in peace.
+Makes a small corpus, trains `rojak-micro` with a checkpoint after every step, and kills the same command again and
+again. In the end the weights, the optimiser and the losses must be those of a run left in peace.
 Exits with 1 when they are not.
 """
 
@@ -16,14 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from rojak.data.prepare import prepare
 from rojak.data.synthesize import synthesize
-from rojak.runs import read_jsonl
+from rojak.runs import append_jsonl, read_jsonl
 
 SETTINGS = {
     "batch_size": 2,
@@ -38,6 +40,7 @@ SETTINGS = {
 }
 STEPS_A_KILL = 3
 """Steps that a part of the run may take before it is killed, at most; starting takes far longer than a step."""
+KILLS_FILE = "kills.jsonl"
 NUM_FILES = 6
 """Of a checkpoint: half of the kills wait for one that is being written and holds a random number of its files."""
 
@@ -47,29 +50,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--work", type=Path, help="A folder to keep; called again, it goes on from what is there.")
     arguments = parser.parse_args()
-    rng = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+    with nullcontext(arguments.work) if arguments.work else tempfile.TemporaryDirectory() as folder:
+        same, kills = kill_and_compare(Path(folder), arguments.kills, arguments.seed)
+    saving = sum(kill["unfinished"] is not None for kill in kills)
+    verdict = "equal" if same else "NOT equal"
+    print(f"{len(kills)} kills ({saving} inside a checkpoint's writing); weights, optimiser, losses {verdict}.")
+    sys.exit(0 if same else 1)
+
+
+def kill_and_compare(work: Path, num_kills: int, seed: int) -> tuple[bool, list[dict[str, Any]]]:
+    """Do what is not done yet; say whether both runs came to the same, and what every kill met."""
+    if not (work / "data").is_dir():
         synthesize(work / "corpus", 0.03, 5, show_progress=False)
         prepare(work / "corpus", work / "data", workers=0)
-        steps = arguments.kills * STEPS_A_KILL + 5
-        peace, fire = command(work, "peace", steps), command(work, "fire", steps)
+    steps = num_kills * STEPS_A_KILL + 5
+    peace, fire = command(work, "peace", steps), command(work, "fire", steps)
+    if last_step(work / "peace") < steps:
         subprocess.run(peace, check=True, stderr=subprocess.DEVNULL)
-        while_saving = 0
-        for number in range(arguments.kills):
-            reached, unfinished = kill_once(fire, work / "fire", rng)
-            while_saving += unfinished is not None
-            held = ", ".join(unfinished or ["nothing"])
-            where = "" if unfinished is None else f", inside a checkpoint that held {held}"
-            print(f"kill {number + 1}: after step {reached}{where}", flush=True)
-        subprocess.run(fire, check=True, stderr=subprocess.DEVNULL)
-        same = everything_is_equal(work / "peace", work / "fire")
-    verdict = "equal" if same else "NOT equal"
-    print(
-        f"{arguments.kills} kills ({while_saving} inside a checkpoint's writing); weights, optimiser, losses {verdict}."
-    )
-    sys.exit(0 if same else 1)
+    for number in range(len(read_jsonl(work / KILLS_FILE)), num_kills):
+        reached, unfinished = kill_once(fire, work / "fire", random.Random(f"{seed} {number}"))
+        append_jsonl(work / KILLS_FILE, {"step": reached, "unfinished": unfinished})
+        where = "" if unfinished is None else f", inside a checkpoint that held {', '.join(unfinished) or 'nothing'}"
+        print(f"kill {number + 1}: after step {reached}{where}", flush=True)
+    subprocess.run(fire, check=True, stderr=subprocess.DEVNULL)
+    return everything_is_equal(work / "peace", work / "fire"), read_jsonl(work / KILLS_FILE)
 
 
 def command(work: Path, name: str, steps: int) -> list[str]:
