@@ -1,25 +1,31 @@
 """Kill a training run with SIGKILL at random moments, also while a checkpoint is written, until it has finished.
 
-    python benchmarks/kill_and_continue.py [--kills 20] [--seed 1]
+    python benchmarks/kill_and_continue.py [--kills 20] [--seed 1] [--work DIR]
 
-Makes a small corpus in a temporary folder, trains `rojak-micro` with a checkpoint after every step, and kills the same
-command again and again. In the end the weights, the optimiser and the losses must be those of a run left in peace.
+Makes a small corpus, trains `rojak-micro` with a checkpoint after every step, and kills the same command again and
+again. In the end the weights, the optimiser and the losses must be those of a run left in peace.
 Exits with 1 when they are not.
 """
 
 import argparse
+import os
 import random
+import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from rojak.data.prepare import prepare
 from rojak.data.synthesize import synthesize
-from rojak.runs import read_jsonl
+from rojak.runs import append_jsonl, read_jsonl
 
 SETTINGS = {
     "batch_size": 2,
@@ -34,6 +40,9 @@ SETTINGS = {
 }
 STEPS_A_KILL = 3
 """Steps that a part of the run may take before it is killed, at most; starting takes far longer than a step."""
+KILLS_FILE = "kills.jsonl"
+NUM_FILES = 6
+"""Of a checkpoint: half of the kills wait for one that is being written and holds a random number of its files."""
 
 
 def main() -> None:
@@ -41,27 +50,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--work", type=Path, help="A folder to keep; called again, it goes on from what is there.")
     arguments = parser.parse_args()
-    rng = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
+    with nullcontext(arguments.work) if arguments.work else tempfile.TemporaryDirectory() as folder:
+        same, kills = kill_and_compare(Path(folder), arguments.kills, arguments.seed)
+    saving = sum(kill["unfinished"] is not None for kill in kills)
+    verdict = "equal" if same else "NOT equal"
+    print(f"{len(kills)} kills ({saving} inside a checkpoint's writing); weights, optimiser, losses {verdict}.")
+    sys.exit(0 if same else 1)
+
+
+def kill_and_compare(work: Path, num_kills: int, seed: int) -> tuple[bool, list[dict[str, Any]]]:
+    """Do what is not done yet; say whether both runs came to the same, and what every kill met."""
+    if not (work / "data").is_dir():
         synthesize(work / "corpus", 0.03, 5, show_progress=False)
         prepare(work / "corpus", work / "data", workers=0)
-        steps = arguments.kills * STEPS_A_KILL + 5
-        peace, fire = command(work, "peace", steps), command(work, "fire", steps)
+    steps = num_kills * STEPS_A_KILL + 5
+    peace, fire = command(work, "peace", steps), command(work, "fire", steps)
+    if last_step(work / "peace") < steps:
         subprocess.run(peace, check=True, stderr=subprocess.DEVNULL)
-        while_saving = 0
-        for number in range(arguments.kills):
-            reached, saving = kill_once(fire, work / "fire", rng)
-            while_saving += saving
-            print(f"kill {number + 1}: after step {reached}{', inside a checkpoint' if saving else ''}", flush=True)
-        subprocess.run(fire, check=True, stderr=subprocess.DEVNULL)
-        same = everything_is_equal(work / "peace", work / "fire")
-    verdict = "equal" if same else "NOT equal"
-    print(
-        f"{arguments.kills} kills ({while_saving} inside a checkpoint's writing); weights, optimiser, losses {verdict}."
-    )
-    sys.exit(0 if same else 1)
+    for number in range(len(read_jsonl(work / KILLS_FILE)), num_kills):
+        reached, unfinished = kill_once(fire, work / "fire", random.Random(f"{seed} {number}"))
+        append_jsonl(work / KILLS_FILE, {"step": reached, "unfinished": unfinished})
+        where = "" if unfinished is None else f", inside a checkpoint that held {', '.join(unfinished) or 'nothing'}"
+        print(f"kill {number + 1}: after step {reached}{where}", flush=True)
+    subprocess.run(fire, check=True, stderr=subprocess.DEVNULL)
+    return everything_is_equal(work / "peace", work / "fire"), read_jsonl(work / KILLS_FILE)
 
 
 def command(work: Path, name: str, steps: int) -> list[str]:
@@ -72,21 +86,38 @@ def command(work: Path, name: str, steps: int) -> list[str]:
     return [sys.executable, "-m", "rojak.cli", "train", str(path)]
 
 
-def kill_once(start: list[str], run: Path, rng: random.Random) -> tuple[int, bool]:
-    """Start the run, let it take a step or more, and kill it; say how far it came and whether it was saving."""
-    before = last_step(run)
-    wanted, delay_s = before + rng.randint(1, STEPS_A_KILL - 1), rng.random() * 0.15
+def kill_once(start: list[str], run: Path, rng: random.Random) -> tuple[int, list[str] | None]:
+    """Start the run, let it take a step or more, and kill it.
+
+    Returns:
+        How far it came, and the files of the checkpoint that was being written, None when none was.
+    """
+    wanted, files, pauses = last_step(run) + rng.randint(1, STEPS_A_KILL - 1), rng.randrange(NUM_FILES), rng.random()
     process = subprocess.Popen(start, stderr=subprocess.DEVNULL)
     while process.poll() is None and last_step(run) < wanted:
         time.sleep(0.005)
     if rng.random() < 0.5:
-        while process.poll() is None and not list((run / "checkpoints").glob(".*.part")):
+        while process.poll() is None and ((held := unfinished_files(run)) is None or len(held) < files):
             time.sleep(0.0005)
     else:
-        time.sleep(delay_s)
+        time.sleep(pauses * seconds_a_step(run))
     process.kill()
-    process.wait()
-    return last_step(run), bool(list((run / "checkpoints").glob(".*.part")))
+    if process.wait() != -signal.SIGKILL:
+        sys.exit("The run ended before it could be killed; choose fewer steps a kill.")
+    return last_step(run), unfinished_files(run)
+
+
+def unfinished_files(run: Path) -> list[str] | None:
+    """Name the files of the checkpoint that is being written; None when none is."""
+    parts = list((run / "checkpoints").glob(".*.part"))
+    # Not `rglob`, which may meet a folder that has just been renamed.
+    return sorted(name for _, _, names in os.walk(parts[0]) for name in names) if parts else None
+
+
+def seconds_a_step(run: Path) -> float:
+    """Give the median time from a step to the next in a run's log, saving included."""
+    times = [row["time"] for row in read_jsonl(run / "log.jsonl") if row["event"] == "train"]
+    return statistics.median([later - earlier for earlier, later in pairwise(times)] or [0.0])
 
 
 def last_step(run: Path) -> int:

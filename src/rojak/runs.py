@@ -33,6 +33,7 @@ def explain_os_error(error: Exception, path: Path) -> InputError:
     reasons = {
         errno.ENOSPC: "the disk is full; free some space and run the same command again",
         errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+        errno.EFBIG: "the file would be larger than the file system or `ulimit -f` allows; choose another folder",
         errno.EACCES: "there is no permission; choose another folder or change its rights",
         errno.EPERM: "there is no permission; choose another folder or change its rights",
         errno.EROFS: "the file system is read-only; choose another folder",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -11,10 +12,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import yaml
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from rojak.config.load import load_config
@@ -23,7 +26,7 @@ from rojak.errors import CheckpointError, ConfigError, InputError, TrainingError
 from rojak.runs import locked, read_jsonl
 from rojak.train import loop
 from rojak.train.batch import Batch
-from rojak.train.checkpoint import find_fault, newest_valid
+from rojak.train.checkpoint import RunState, find_fault, newest_valid
 from rojak.train.loop import train
 from rojak.train.stages import StepPlan
 
@@ -106,6 +109,8 @@ def test_a_run_leaves_what_it_should(whole_run: Path) -> None:
     kept = list((whole_run / "checkpoints").glob("step-*"))
     assert len(kept) <= 4
     assert all(find_fault(folder) is None for folder in kept)
+    rights = {path.stat().st_mode & 0o777 for path in whole_run.rglob("*.safetensors")}
+    assert rights == {(whole_run / "config.yaml").stat().st_mode & 0o777}, "whoever may read the run may read its model"
 
 
 @ON_ONE_CORE
@@ -222,27 +227,67 @@ def test_after_a_change_in_any_file_of_a_checkpoint_the_one_before_is_used(whole
         assert path.name == "MANIFEST.json" or str(name) in said[0]
 
 
-def test_a_full_disk_while_saving_leaves_the_checkpoint_before(
-    tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fails", ["model/adapter_model.safetensors", "optimizer.safetensors"])
+def test_a_write_that_the_system_refuses_leaves_the_checkpoint_before(
+    fails: str, whole_run: Path, tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The refusal is real and comes from within safetensors' own writing, as that of a full disk does."""
     run = tmp_path / "run"
     settings = config(tiny_dir, data_dir, run)
-    from rojak.train import checkpoint
+    limit = (final_checkpoint(whole_run) / fails).stat().st_size - 1
+    save = loop.save_checkpoint
 
-    write = checkpoint.save_file
-
-    def full(tensors: dict, path: Path) -> None:
-        if "step-00000003" in str(path):
-            raise OSError(28, "No space left on device")
-        write(tensors, path)
+    def save_under_limit(run: Path, state: RunState, *rest: Any) -> Path:
+        if state.step != 3:
+            return save(run, state, *rest)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            return save(run, state, *rest)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_file", full)
-        with pytest.raises(InputError, match="disk is full"):
+        patch.setattr(loop, "save_checkpoint", save_under_limit)
+        with pytest.raises(InputError, match=r"Cannot use .*step-00000003: .* `ulimit -f`") as told:
             train(settings)
+    assert isinstance(told.value.__cause__, SafetensorError)
+    assert "os error 27" in str(told.value.__cause__)
     assert final_checkpoint(run).name == "step-00000002"
     assert find_fault(final_checkpoint(run)) is None
     assert not list((run / "checkpoints").glob(".*"))
+    train(settings)
+    assert_same_end(whole_run, run)
+
+
+def test_a_best_model_that_a_kill_left_behind_is_brought_up_to_date(
+    whole_run: Path, tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed when the checkpoint of the best step was safe, and before its model was copied to `best/`."""
+    run = tmp_path / "run"
+    settings = config(tiny_dir, data_dir, run)
+    best_step = next(row["best_step"] for row in read_jsonl(whole_run / "log.jsonl") if row["event"] == "end")
+    copy = loop.replace_folder
+
+    class KilledError(BaseException):
+        pass
+
+    def killed(source: Path, target: Path) -> None:
+        if source.parent.name == f"step-{best_step:08d}":
+            raise KilledError
+        copy(source, target)
+
+    def best(run: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (run / "best").glob("*")}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "replace_folder", killed)
+        with pytest.raises(KilledError):
+            train(settings)
+    assert final_checkpoint(run).name == f"step-{best_step:08d}"
+    assert best(run) != best(whole_run)
+    train(settings)
+    assert best(run) == best(whole_run)
 
 
 def test_changed_settings_are_refused_with_the_difference(

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from rojak import runs
 from rojak.errors import InputError
@@ -31,6 +32,15 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         runs.write_json(path, 2)
     assert json.loads(path.read_text()) == 1
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_errors_of_safetensors_are_understood_by_the_number_in_their_text() -> None:
+    """As release 0.8 words them, seen on a full file system and under `ulimit -f`."""
+    said = "Error while serializing: I/O error: No space left on device (os error 28)"
+    assert "the disk is full" in str(runs.explain_os_error(SafetensorError(said), Path("a")))
+    said = "Error while serializing: I/O error: File too large (os error 27)"
+    assert "`ulimit -f`" in str(runs.explain_os_error(SafetensorError(said), Path("a")))
+    assert "header too large" in str(runs.explain_os_error(SafetensorError("header too large"), Path("a")))
 
 
 def test_malformed_json_names_line_and_column(tmp_path: Path) -> None:

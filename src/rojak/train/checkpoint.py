@@ -74,6 +74,7 @@ def save_checkpoint(
             save_file(optimizer, temporary / "optimizer.safetensors")
             write_json(temporary / "state.json", asdict(state))
             write_json(temporary / MANIFEST, _manifest(temporary))
+            _give_rights_of(target.parent, temporary)
             _sync_tree(temporary)
             if target.exists():
                 shutil.rmtree(target)
@@ -172,6 +173,14 @@ def _manifest(folder: Path) -> dict[str, dict[str, Any]]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _give_rights_of(place: Path, folder: Path) -> None:
+    """Let those read the folder who may read the place where it lies; mkdtemp and safetensors make theirs private."""
+    mode = place.stat().st_mode & 0o777
+    folder.chmod(mode)
+    for path in folder.rglob("*"):
+        path.chmod(mode if path.is_dir() else mode & 0o666)
 
 
 def _sync_tree(folder: Path) -> None:

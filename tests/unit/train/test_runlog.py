@@ -9,6 +9,7 @@ import torch
 
 from rojak.config.schema import TrainConfig
 from rojak.errors import InputError, MissingExtraError
+from rojak.runs import read_jsonl
 from rojak.train.flops import peak_flops
 from rojak.train.push import is_folder_name, push
 from rojak.train.runlog import RunLog, Throughput
@@ -140,3 +141,19 @@ def test_steps_that_are_done_again_are_forgotten(tmp_path: Path) -> None:
     with RunLog(tmp_path, 2, 10, config()):
         pass
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("cut", [1, 4, 20, 45])
+def test_a_line_that_a_kill_cut_short_is_not_joined_to_the_next(cut: int, tmp_path: Path) -> None:
+    """Cut off are the line's end alone, the end of a character, half of the line, or all of it."""
+    rows = [{"event": "train", "step": step, "said": "lah 好"} for step in (1, 2, 3)]
+    path = tmp_path / "log.jsonl"
+    path.write_bytes("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()[:-cut])
+    whole = rows if cut == 1 else rows[:2]
+    with RunLog(tmp_path, 3, 10, config()) as log:
+        assert read_jsonl(path) == whole
+        log.event("train", step=4)
+        log.event("train", step=5)
+    told = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert told[: len(whole)] == whole
+    assert [row["step"] for row in told[len(whole) :]] == [4, 5]

@@ -1,0 +1,69 @@
+"""Loader workers: that they end when the process that trains is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+TRAINER = """
+# The feed of a run whose batches are numbers: what is read matters here to nobody.
+import time
+from types import SimpleNamespace
+
+from rojak.train.checkpoint import RunState
+from rojak.train.feed import feed
+from rojak.train.processes import Processes
+
+
+class Curriculum:
+    def steps_from(self, stage_index, step_in_stage):
+        return iter([SimpleNamespace(micro_batches=[[SimpleNamespace(length_s=1.0)]])] * 1000)
+
+    def build(self, plan, number):
+        return number
+
+
+if __name__ == "__main__":
+    feeding = feed(Curriculum(), RunState(), 2, Processes())
+    for _ in range(4):
+        next(feeding)
+    print("fed", flush=True)
+    time.sleep(300)
+"""
+
+
+def running_with(mark: str) -> set[int]:
+    """Find the processes that have an environment variable of this name and value."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.add(int(folder.name))
+    return found
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/environ").exists(), reason="needs /proc to find the workers of another process"
+)
+def test_loader_workers_end_with_a_trainer_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "trainer.py"
+    script.write_text(TRAINER)
+    environment = {**os.environ, "ROJAK_TEST_TRAINER": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    mark = f"ROJAK_TEST_TRAINER={tmp_path}"
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment) as trainer:
+        assert trainer.stdout is not None
+        assert trainer.stdout.readline() == "fed\n"
+        family = running_with(mark)
+        os.kill(trainer.pid, signal.SIGKILL)
+    assert len(family) >= 4, "the trainer, the workers' server, two workers, and what the server needs"
+    deadline = time.monotonic() + 60
+    while (left := family & running_with(mark)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left, "a worker outlives the trainer"
