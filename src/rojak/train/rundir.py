@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from rojak.config.schema import TrainConfig
 from rojak.errors import ConfigError
@@ -24,7 +25,7 @@ def settle_config(run: Path, config: TrainConfig, *, allow_change: bool) -> None
     path = run / CONFIG_FILE
     values = config.model_dump(mode="json")
     if path.exists() and not allow_change:
-        before = _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
+        before = _flat(_with_new_settings(yaml.safe_load(path.read_text(encoding="utf-8"))))
         now = _flat(values)
         changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in HARMLESS)
         if changed:
@@ -34,6 +35,14 @@ def settle_config(run: Path, config: TrainConfig, *, allow_change: bool) -> None
                 "choose another output_dir, or continue it all the same with --allow-change."
             )
     write_bytes(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
+
+
+def _with_new_settings(stored: Any) -> Any:
+    """Give settings that Rojak learnt after the run began their defaults; what cannot be read stays as it is."""
+    try:
+        return TrainConfig.model_validate(stored).model_dump(mode="json")
+    except ValidationError:
+        return stored
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
