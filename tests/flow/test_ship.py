@@ -16,7 +16,7 @@ from rojak.data.dataset import Dataset
 from rojak.data.prepare import prepare
 from rojak.data.synthesis_plan import CLEAN_MONOLINGUAL
 from rojak.data.synthesize import synthesize
-from rojak.export.folder import read_export
+from rojak.export.folder import ExportRecord, Format, read_export, write_export
 from rojak.export.merge import merge
 from rojak.export.runtime import open_model
 from rojak.model.adapters import load_any
@@ -162,3 +162,27 @@ def test_a_missing_extra_gets_one_sentence(
     assert wanted in said
     assert said.strip().count("\n") == 0
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "wanted"),
+    [
+        ("ctranslate2", "ct2", "pip install faster-whisper"),
+        ("onnxruntime", "onnx", "pip install onnxruntime"),
+        ("pywhispercpp", "ggml", "pip install 'rojak[ggml]'"),
+    ],
+)
+def test_a_missing_program_gets_one_sentence(
+    module: str, kind: Format, wanted: str, clear_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    record = ExportRecord(kind, "float32", "rojak-micro", "0" * 64, 80, {})
+    write_export(tmp_path, record)
+    clip = next((clear_dir.parent / "corpus" / "test" / "audio").iterdir())
+    for name in [name for name in sys.modules if name.split(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    assert rojak("transcribe", clip, "--model", tmp_path, "--no-vad") == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path} needs {module} to run; install it with: {wanted}." in said
+    assert said.strip().count("\n") == 0

@@ -61,13 +61,15 @@ def transcribe(
             style="yellow",
             soft_wrap=True,
         )
+    timed = bool({"json", "srt", "vtt"} & set(names)) if word_times is None else word_times
     options = ListenOptions(
         language=None if language == "auto" else language,
         context=None if context == "auto" else context,  # type: ignore[arg-type]
         max_window_s=window_s,
         vad=vad,
         batch_seconds=batch_seconds,
-        word_times=bool({"json", "srt", "vtt"} & set(names)) if word_times is None else word_times,
+        words=timed or "json" in names,
+        word_times=timed,
     )
     from rojak.export.transcribe.transcribe import open_named, print_transcripts, raise_failures, transcribe_into
 
