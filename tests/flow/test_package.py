@@ -1,12 +1,9 @@
-"""`rojak bench` and `rojak package` on a tiny model; the package's own README lines run without Rojak."""
+"""`rojak bench` and `rojak package` on a tiny model."""
 
 import copy
 import io
 import json
-import re
 import shutil
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -76,19 +73,6 @@ def test_a_package_holds_everything_and_says_what_is_wrong(
     said = capsys.readouterr().out
     assert said.count("every file is there and unchanged") == 2, "the folder and the tar beside it"
     assert "Targets missed" in said
-
-
-def test_the_readme_lines_run_without_rojak(package_dir: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (package_dir / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
-    for block in blocks:
-        code = f"import sys; sys.modules['rojak'] = None\n{block}"
-        environment = {"PATH": "/usr/bin", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, "-c", code], cwd=package_dir, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert done.stdout.endswith("\n")  # random weights may hear nothing
 
 
 @pytest.mark.parametrize(
@@ -186,6 +170,7 @@ def test_bench_puts_peers_beside_ours(
     assert {(row["system"], row["kind"]) for row in rows} == {("rojak", "ct2"), ("faster-whisper", "ct2")}
     for row in rows:
         assert row["rtf"] == pytest.approx(1 / row["audio_per_s"], rel=1e-3)
+        assert 0 < row["cpu_rtf"] < 1.2 * row["rtf"], "one thread"
         assert row["latency_p50_s"] <= row["latency_p95_s"]
         assert row["peak_mib"] > 50
         assert (row["wer"] is None) == (row["length_s"] == 1.0)
