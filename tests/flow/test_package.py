@@ -20,6 +20,8 @@ from rojak.export.bench.systems import SYSTEMS, Job
 from rojak.export.bench.worker import WorkerResult
 from rojak.export.export import export_model
 from rojak.export.package.check import check_package
+from rojak.export.runtime import RuntimeOptions, open_model
+from rojak.export.verify import prepared_clips
 
 QUICK = ("--max-clips", 3, "--max-new-tokens", 8)
 
@@ -191,8 +193,16 @@ def test_the_transformers_peer_hears_short_and_long_clips(tiny_dir: Path) -> Non
     assert [len(SYSTEMS["transformers"](job)(chosen, 2)) for chosen in (clips[:1], clips)] == [1, 2]
 
 
+def test_openai_whisper_says_what_ours_says(data_dir: Path) -> None:
+    pytest.importorskip("whisper", reason="openai-whisper is not installed")
+    clips = [clip.samples for clip in prepared_clips(data_dir, ("train",), 3)]
+    job = Job("openai-whisper", "rojak-micro", "ms", 1, None, (), (), max_new_tokens=40)
+    ours = open_model("rojak-micro").transcribe(clips, "ms", RuntimeOptions(max_new_tokens=40, words=False))
+    assert SYSTEMS["openai-whisper"](job)(clips, 1) == [heard.text for heard in ours]
+
+
 def test_a_peer_that_is_not_installed_is_left_out(
-    tiny_dir: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_dir: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bench_room, "find_spec", lambda name: None)
     monkeypatch.setattr(bench_room, "_run", lambda job, folder: WorkerResult((), refused="not today"))
@@ -202,3 +212,7 @@ def test_a_peer_that_is_not_installed_is_left_out(
         f"transformers on {tiny_dir}": "transformers is not installed.",
         f"openai-whisper on {tiny_dir}": "openai-whisper is not installed.",
     }
+    command = ("bench", tiny_dir, "--data", data_dir, "--lengths", 1, "--clips", 1, "--out", tmp_path / "bench")
+    assert rojak(*command) == 1
+    assert "Error: Nothing was measured. not today" in capsys.readouterr().err
+    assert not (tmp_path / "bench").exists()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rojak.cli.app import Json, app, check_choice, err, out, print_json
-from rojak.errors import InputError
+from rojak.errors import InputError, RojakError
 from rojak.model.names import MICRO_NAME
 
 
@@ -130,6 +130,8 @@ def bench(
     )
     with err.status("bench") as status:
         result = run(models, options, lambda step: status.update(f"bench: {step}"))
+    if not result.rows:
+        raise RojakError(f"Nothing was measured. {' '.join(result.left_out.values())}")
     write_bench(result, out_dir)
     if as_json:
         print_json(result.to_json())
