@@ -195,7 +195,8 @@ def test_the_transformers_peer_hears_short_and_long_clips(tiny_dir: Path) -> Non
 
 def test_openai_whisper_says_what_ours_says(data_dir: Path) -> None:
     pytest.importorskip("whisper", reason="openai-whisper is not installed")
-    clips = [clip.samples for clip in prepared_clips(data_dir, ("train",), 3)]
+    # Whole windows: openai-whisper, too, fills the features of a short clip up with zeros.
+    clips = [np.pad(c.samples, (0, 480_000 - len(c.samples))) for c in prepared_clips(data_dir, ("train",), 2)]
     job = Job("openai-whisper", "rojak-micro", "ms", 1, None, (), (), max_new_tokens=40)
     ours = open_model("rojak-micro").transcribe(clips, "ms", RuntimeOptions(max_new_tokens=40, words=False))
     assert SYSTEMS["openai-whisper"](job)(clips, 1) == [heard.text for heard in ours]
