@@ -83,9 +83,10 @@ def tell(title: str, result: BenchResult, out: Path) -> None:
     ours = {(row.model, row.length_s, row.batch): row for row in result.rows if row.system == "rojak"}
     for row in result.rows:
         if row.system != "rojak":
-            ratio = ours[row.model, row.length_s, row.batch].audio_per_s / row.audio_per_s
+            mine = ours[row.model, row.length_s, row.batch]
             where = f"{row.kind} {row.dtype}, {length_name(row.length_s)}, batch {row.batch}"
-            print(f"ours / {row.system}, {where}: {ratio:.2f}")
+            cpu = f"by CPU time {row.cpu_rtf / mine.cpu_rtf:.2f}"
+            print(f"ours / {row.system}, {where}: {mine.audio_per_s / row.audio_per_s:.2f}, {cpu}")
     print(flush=True)
 
 

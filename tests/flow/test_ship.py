@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from rojak.data.dataset import Dataset
 from rojak.data.prepare import prepare
 from rojak.data.synthesis_plan import CLEAN_MONOLINGUAL
 from rojak.data.synthesize import synthesize
-from rojak.export.folder import read_export
+from rojak.export.folder import ExportRecord, Format, read_export, write_export
 from rojak.export.merge import merge
 from rojak.export.runtime import open_model
 from rojak.model.adapters import load_any
@@ -105,6 +107,8 @@ def test_a_trained_run_leaves_for_every_program(
     capsys.readouterr()
     kinds = ("merged", *formats)
     said = {kind: _transcribed(package / "example" / "clip.wav", tmp_path / kind, capsys) for kind in kinds}
+    said |= _readme_lines(package)
+    assert said.keys() > {"readme: faster_whisper", "readme: transformers"}
     if size == "small":
         assert all(said.values())
         assert len(set(said.values())) == 1, f"not one text from every program: {said}"
@@ -113,6 +117,20 @@ def test_a_trained_run_leaves_for_every_program(
 def _transcribed(clip: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> str:
     assert rojak("transcribe", clip, "--model", model, "--language", "ms", "--no-vad", "--no-word-times") == 0
     return capsys.readouterr().out.strip()
+
+
+def _readme_lines(package: Path) -> dict[str, str]:
+    """Run each block of Python in a package's README where Rojak cannot be imported; give what it prints."""
+    said = {}
+    for block in re.findall(r"```python\n(.*?)```", (package / "README.md").read_text(), re.DOTALL):
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.modules['rojak'] = None\n{block}"],
+            cwd=package, env={"PATH": "/usr/bin", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        said["readme: faster_whisper" if "faster_whisper" in block else "readme: transformers"] = done.stdout.strip()
+    return said
 
 
 def test_a_four_bit_run_is_merged_into_sixteen_bits_and_says_the_same(small_run: Path, tmp_path: Path) -> None:
@@ -162,3 +180,27 @@ def test_a_missing_extra_gets_one_sentence(
     assert wanted in said
     assert said.strip().count("\n") == 0
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "wanted"),
+    [
+        ("ctranslate2", "ct2", "pip install faster-whisper"),
+        ("onnxruntime", "onnx", "pip install onnxruntime"),
+        ("pywhispercpp", "ggml", "pip install 'rojak[ggml]'"),
+    ],
+)
+def test_a_missing_program_gets_one_sentence(
+    module: str, kind: Format, wanted: str, clear_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    record = ExportRecord(kind, "float32", "rojak-micro", "0" * 64, 80, {})
+    write_export(tmp_path, record)
+    clip = next((clear_dir.parent / "corpus" / "test" / "audio").iterdir())
+    for name in [name for name in sys.modules if name.split(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    assert rojak("transcribe", clip, "--model", tmp_path, "--no-vad") == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path} needs {module} to run; install it with: {wanted}." in said
+    assert said.strip().count("\n") == 0

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from commands import rojak
 
+from rojak.export.runtimes import batches
+from rojak.export.runtimes import whisper as whisper_runtime
 from rojak.export.transcribe import transcribe as room
 from rojak.export.transcribe.listen import listen
+from rojak.model import word_times
 from rojak.model.names import model_path
 from rojak.model.restoration import FEATURES, Restoration, write_restoration
 from rojak.text.units import words as split_words
@@ -126,6 +129,20 @@ def test_particles_are_put_back_where_the_model_says_so(calls_dir: Path, tmp_pat
     assert left == [word["word"] for segment in before["segments"] for word in segment["words"]]
     assert split_words(after["text"]) == [word["word"] for word in words]
     assert after["segments"][0]["confidence"] == before["segments"][0]["confidence"], "of what was decoded"
+
+
+@pytest.mark.parametrize(("kind", "made"), [("txt", False), ("tsv", False), ("json", True)])
+def test_words_are_made_only_for_a_format_that_shows_them(
+    kind: str, made: bool, calls_dir: Path, tiny_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut: list[object] = []
+    for module in (whisper_runtime, batches, word_times):
+        for name in {"words_of", "time_words", "cut_into_words"} & set(vars(module)):
+            original = getattr(module, name)
+            monkeypatch.setattr(module, name, lambda *a, f=original, **k: (cut.append(f), f(*a, **k))[1])
+    command = ("transcribe", calls_dir / "a.flac", "--model", tiny_dir, "--context", "trim", "--no-vad")
+    assert rojak(*command, "--format", kind) == 0
+    assert bool(cut) == made
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rojak.cli.app import Json, app, check_choice, err, out, print_json
-from rojak.errors import InputError
+from rojak.errors import InputError, RojakError
 from rojak.model.names import MICRO_NAME
 
 
@@ -61,13 +61,15 @@ def transcribe(
             style="yellow",
             soft_wrap=True,
         )
+    timed = bool({"json", "srt", "vtt"} & set(names)) if word_times is None else word_times
     options = ListenOptions(
         language=None if language == "auto" else language,
         context=None if context == "auto" else context,  # type: ignore[arg-type]
         max_window_s=window_s,
         vad=vad,
         batch_seconds=batch_seconds,
-        word_times=bool({"json", "srt", "vtt"} & set(names)) if word_times is None else word_times,
+        words=timed or "json" in names,
+        word_times=timed,
     )
     from rojak.export.transcribe.transcribe import open_named, print_transcripts, raise_failures, transcribe_into
 
@@ -128,6 +130,8 @@ def bench(
     )
     with err.status("bench") as status:
         result = run(models, options, lambda step: status.update(f"bench: {step}"))
+    if not result.rows:
+        raise RojakError(f"Nothing was measured. {' '.join(result.left_out.values())}")
     write_bench(result, out_dir)
     if as_json:
         print_json(result.to_json())

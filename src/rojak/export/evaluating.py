@@ -53,7 +53,9 @@ def decode_with(
             f"{runtime.name} is a {runtime.kind} export, which decodes greedily; "
             "leave out beams and temperature fallback, or evaluate the model it was made of."
         )
-    wanted = RuntimeOptions(options.context, options.max_new_tokens, options.batch_seconds, options.word_times)
+    wanted = RuntimeOptions(
+        options.context, options.max_new_tokens, options.batch_seconds, word_times=options.word_times
+    )
     waiting = iter(clips)
     while group := list(islice(waiting, CLIPS_AT_ONCE)):
         found = runtime.transcribe([clip.samples for clip in group], [clip.language for clip in group], wanted)

@@ -30,13 +30,15 @@ class RuntimeOptions:
         context: `full` shows the encoder 30 s as every other program does, `trim` only the clip (`trim_safe` models).
         max_new_tokens: Longest transcript of a clip.
         batch_seconds: Audio seconds that are decoded together.
-        word_times: Also find when each word is said; `onnx` and `ggml` exports cannot and give none.
+        words: Also give each word with its language; without, only the text is made.
+        word_times: Find when each of the words is said, too; `onnx` and `ggml` exports cannot and give none.
         restore_particles: Put dropped particles back where the model has learnt to; only `transformers` can.
     """
 
     context: Context = "full"
     max_new_tokens: int = 224
     batch_seconds: float = 240.0
+    words: bool = True
     word_times: bool = False
     restore_particles: bool = True
 
@@ -51,7 +53,7 @@ class Decoded:
         avg_logprob: Mean natural logarithm of the probabilities of the tokens and, unless cut off, the end-of-text.
         language: The code in the prompt, given or detected.
         words: Its words with their languages, particles that were put back marked; with times and confidence where
-            `word_times` was asked for and the kind can.
+            `word_times` was asked for and the kind can. None of them where `words` was not asked for.
         decode_s: The clip's share of its batch's seconds, front end included.
         languages_from: Who says which language each word is in: a model that tags them, or the tagger of text.
     """

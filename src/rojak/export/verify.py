@@ -159,7 +159,7 @@ def verify(a: Runtime, b: Runtime, dtype: str, clips: Sequence[Clip], data: str,
     """
     options = RuntimeOptions(max_new_tokens=max_new_tokens, word_times=True, restore_particles=False)
     heard_a, heard_b = _hear(a, clips, options), _hear(b, clips, options)
-    trimmed = _hear(b, clips, replace(options, context="trim", word_times=False))
+    trimmed = _hear(b, clips, replace(options, context="trim", words=False, word_times=False))
     same = [left.text == right.text for left, right in zip(heard_a, heard_b, strict=True)]
     same_tokens = [left.tokens == right.tokens for left, right in zip(heard_a, heard_b, strict=True)]
     counts_a, counts_b, counts_trim = (count_errors(clips, heard) for heard in (heard_a, heard_b, trimmed))

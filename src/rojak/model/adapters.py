@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 
 from rojak.config.schema import TrainConfig
 from rojak.errors import InputError
@@ -69,7 +70,7 @@ def load_adapted(folder: Path) -> Whisper:
     base = with_particle_tokens(load_whisper(base_name), labelling.particle_tokens)
     try:
         merged = PeftModel.from_pretrained(base.network, folder, use_safetensors=True).merge_and_unload()
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(f"{folder} does not fit its base model {base_name}: {str(error).splitlines()[0]}") from error
     tokens = replace(base.tokens, labelling=labelling)
     return replace(base, name=str(folder), network=merged.eval(), tokens=tokens, restoration=restoration)

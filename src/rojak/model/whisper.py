@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
 from transformers import WhisperTokenizer as HubTokenizer
@@ -173,7 +174,7 @@ def load_whisper(
                 local_files_only=cached,
                 quantization_config=_nf4(dtype) if quantize_4bit else None,
             )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"Cannot load the model {name!r} ({reason}); allowed are {known}.") from error
     if quantize_4bit:

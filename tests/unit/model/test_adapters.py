@@ -1,9 +1,11 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from rojak.config.schema import TrainConfig
+from rojak.errors import InputError
 from rojak.model.adapters import add_lora, base_name, count_parameters, load_any
 from rojak.model.names import MICRO_NAME
 from rojak.model.whisper import load_whisper
@@ -21,6 +23,18 @@ def test_an_adapter_names_its_base_and_asks_no_hub(tmp_path: Path, monkeypatch: 
     assert settings["task_type"] is None
     assert base_name(str(tmp_path)) == MICRO_NAME
     assert load_any(str(tmp_path)).tokens.languages["ta"]
+    weights = tmp_path / "best" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(InputError, match=f"{tmp_path / 'best'} does not fit its base model"):
+        load_any(str(tmp_path))
+
+
+def test_weights_that_were_cut_off_are_told(tiny_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_dir, tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"Cannot load the model .* not fully covered"):
+        load_any(str(tmp_path / "model"))
 
 
 def test_the_embedded_model_is_a_whisper_of_ten_megabytes() -> None:

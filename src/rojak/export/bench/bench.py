@@ -69,6 +69,7 @@ class BenchRow:
     Attributes:
         rtf: Seconds of computation a second of sound; below 1 is faster than speech.
         audio_per_s: Its inverse: seconds of sound a second.
+        cpu_rtf: Seconds of CPU, of all threads together, a second of sound; other programs do not disturb it much.
         latency_p50_s: Half of the calls took no longer; a call hears `batch` clips.
         latency_p95_s: 95 % of the calls took no longer.
         wer: Over clips of whole utterances; None where none is.
@@ -86,6 +87,7 @@ class BenchRow:
     audio_s: float
     rtf: float
     audio_per_s: float
+    cpu_rtf: float
     latency_p50_s: float
     latency_p95_s: float
     wer: float | None
@@ -232,6 +234,7 @@ def _row(where: dict[str, Any], timing: Timing, clips: Sequence[BenchClip], resu
         audio_s=timing.audio_s,
         rtf=timing.wall_s / timing.audio_s,
         audio_per_s=timing.audio_s / timing.wall_s,
+        cpu_rtf=timing.cpu_s / timing.audio_s,
         latency_p50_s=float(p50),
         latency_p95_s=float(p95),
         wer=word_error_rate([clip.reference for clip in clips], timing.texts),

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from rojak.export.bench.bench import BenchResult, BenchRow
 
-_COLUMNS = ("Program", "Clips", "Batch", "Threads", "RTF", "Audio s/s", "p50", "p95", "WER", "Memory")
+_COLUMNS = ("Program", "Clips", "Batch", "Threads", "RTF", "Audio s/s", "CPU s/s", "p50", "p95", "WER", "Memory")
 
 
 def title_of(row: BenchRow) -> str:
@@ -24,7 +24,7 @@ def cells(row: BenchRow) -> tuple[str, ...]:
     wer = "" if row.wer is None else f"{100 * row.wer:.1f} %"
     memory = "" if row.peak_mib is None else f"{row.peak_mib:.0f} MiB"
     size = (length_name(row.length_s), str(row.batch), str(row.threads))
-    speed = (f"{row.rtf:.3f}", f"{row.audio_per_s:.1f}")
+    speed = (f"{row.rtf:.3f}", f"{row.audio_per_s:.1f}", f"{row.cpu_rtf:.3f}")
     latency = (f"{1000 * row.latency_p50_s:.0f} ms", f"{1000 * row.latency_p95_s:.0f} ms")
     return (title_of(row), *size, *speed, *latency, wer, memory)
 
@@ -45,8 +45,8 @@ def to_markdown(result: BenchResult) -> str:
         *(f"| {' | '.join(cells(row))} |" for row in ordered(result)),
         "",
         f"{where}{machine['cores']} CPU cores ({machine['cpu']}); {versions}. Every program decoded greedily in "
-        f"language {result.options.language}; a latency is that of a call with a whole batch; memory is the peak of "
-        "the whole process, its libraries included.",
+        f"language {result.options.language}; CPU s/s is the time of all cores a second of sound; a latency "
+        "is that of a call with a whole batch; memory is the peak of the whole process, its libraries included.",
         *(f"\nLeft out: {name}: {why}" for name, why in result.left_out.items()),
     ]
     return "\n".join(lines) + "\n"

@@ -64,6 +64,7 @@ def open_rojak(job: Job) -> Hear:
             max_window_s=longest_s if has_long else WINDOW_S,
             batch_seconds=batch * longest_s,
             max_new_tokens=job.max_new_tokens,
+            words=False,
         )
         recordings = [Recording(Path(str(number)), str(number)) for number in range(len(clips))]
         results = listen(recordings, runtime, options, read=lambda path: clips[int(path.name)])

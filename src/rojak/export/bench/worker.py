@@ -21,12 +21,13 @@ from rojak.export.bench.systems import SYSTEMS, Job
 
 @dataclass(frozen=True)
 class Timing:
-    """One set of clips at one batch size: seconds of every call, seconds of sound, and what was heard."""
+    """One set of clips at one batch size: seconds of every call, of sound, and of all cores; what was heard."""
 
     length_s: float
     batch: int
     audio_s: float
     wall_s: float
+    cpu_s: float
     calls_s: tuple[float, ...]
     texts: tuple[str, ...]
 
@@ -75,13 +76,14 @@ def _peak_mib() -> float | None:
 
 
 def _time_set(hear: Any, length_s: float, clips: Sequence[Samples], batch: int) -> Timing:
-    calls_s, texts = [], list[str]()
+    calls_s, texts, cpu_begun = [], list[str](), time.process_time()
     for start in range(0, len(clips), batch):
         begun = time.perf_counter()
         texts += hear(clips[start : start + batch], batch)
         calls_s.append(time.perf_counter() - begun)
+    cpu_s = time.process_time() - cpu_begun
     audio_s = sum(len(clip) for clip in clips) / SAMPLE_RATE
-    return Timing(length_s, batch, audio_s, sum(calls_s), tuple(calls_s), tuple(texts))
+    return Timing(length_s, batch, audio_s, sum(calls_s), cpu_s, tuple(calls_s), tuple(texts))
 
 
 def read_result(path: Path) -> WorkerResult:

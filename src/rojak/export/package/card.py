@@ -90,9 +90,12 @@ def _usage(records: dict[str, ExportRecord], language: str) -> list[str]:
     for folder, record in records.items():
         if record.format == "ct2":
             code = (
-                "from faster_whisper import WhisperModel\n"
+                "import numpy\n"
+                "from faster_whisper import WhisperModel, decode_audio\n"
+                f'sound = decode_audio("{EXAMPLE_WAV}")\n'
+                "sound = numpy.pad(sound, (0, -len(sound) % 480_000))  # silence up to whole windows of 30 s\n"
                 f'model = WhisperModel("{folder}")\n'
-                f'segments, _ = model.transcribe("{EXAMPLE_WAV}", language="{language}", beam_size=1, '
+                f'segments, _ = model.transcribe(sound, language="{language}", beam_size=1, temperature=0.0, '
                 "without_timestamps=True)\n"
                 'print(" ".join(segment.text.strip() for segment in segments))'
             )

@@ -165,7 +165,7 @@ class BatchRuntime:
                 heard = self.hear(batch, options)
                 seconds = (time.perf_counter() - started) / len(chosen)
                 for index, clip in zip(chosen, heard, strict=True):
-                    results[index] = _decoded(self.tokens, clip, seconds)
+                    results[index] = _decoded(self.tokens, clip, seconds, options)
         return [results[index] for index in range(len(audio))]
 
 
@@ -196,10 +196,10 @@ def _stack(clips: Sequence[Samples], length_s: float) -> Samples:
     return waveforms
 
 
-def _decoded(tokens: SpeechTokens, heard: Heard, seconds: float) -> Decoded:
+def _decoded(tokens: SpeechTokens, heard: Heard, seconds: float, options: RuntimeOptions) -> Decoded:
     text, words = tokens.decode(heard.tokens), heard.words
     if words is None:
-        words = words_of(tokens, heard.tokens, heard.language)
+        words = words_of(tokens, heard.tokens, heard.language) if options.words else ()
     who: Literal["model", "tagger"] = "tagger" if tokens.labelling.language_tags == "none" else "model"
     return Decoded(text, tuple(heard.tokens), heard.avg_logprob, heard.language, words, seconds, who)
 

@@ -35,7 +35,8 @@ class ListenOptions:
         max_window_s: Longest window; None for what suits the context.
         vad: Leave out what is no speech.
         batch_seconds: Audio seconds that are decoded together.
-        word_times: Also find when each word is said, where the kind of model can.
+        words: Give segments their words and languages; without, only their text.
+        word_times: Also find when each of the words is said, where the kind of model can.
         max_new_tokens: Longest transcript of a window.
     """
 
@@ -44,6 +45,7 @@ class ListenOptions:
     max_window_s: float | None = None
     vad: bool = True
     batch_seconds: float = 240.0
+    words: bool = True
     word_times: bool = False
     max_new_tokens: int = 224
 
@@ -87,7 +89,9 @@ def listen(
     options = options or ListenOptions()
     context: Context = options.context or ("trim" if runtime.trim_safe else "full")
     max_window_s = options.max_window_s or (TRIM_WINDOW_S if context == "trim" else MAX_WINDOW_S)
-    how = RuntimeOptions(context, options.max_new_tokens, options.batch_seconds, options.word_times)
+    how = RuntimeOptions(
+        context, options.max_new_tokens, options.batch_seconds, words=options.words, word_times=options.word_times
+    )
     waiting: list[_Window] = []
 
     def hear_all() -> Iterator[tuple[Recording, Transcript]]:

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from rojak.audio import SAMPLE_RATE, Samples
+from rojak.errors import MissingExtraError
 
 MAX_WINDOW_S = 30.0
 MAX_GAP_S = 3.0
@@ -29,9 +30,19 @@ Span = tuple[float, float]
 
 
 def find_speech(samples: Samples) -> list[Span]:
-    """Give the stretches of speech by silero-vad, with a margin; none for silence, noise and music."""
-    from faster_whisper.vad import VadOptions, get_speech_timestamps
+    """Give the stretches of speech by silero-vad, with a margin; none for silence, noise and music.
 
+    Raises:
+        MissingExtraError: faster-whisper, or onnxruntime, which it runs silero-vad with, is not installed.
+    """
+    try:
+        import onnxruntime  # noqa: F401 - faster-whisper would miss it too late
+        from faster_whisper.vad import VadOptions, get_speech_timestamps
+    except ImportError as error:
+        raise MissingExtraError(
+            f"Finding speech needs {error.name}; install it with: pip install faster-whisper; or hear everything "
+            "with --no-vad."
+        ) from None
     if not len(samples):
         return []
     options = VadOptions(threshold=SPEECH_THRESHOLD, min_silence_duration_ms=MIN_PAUSE_MS, speech_pad_ms=MARGIN_MS)

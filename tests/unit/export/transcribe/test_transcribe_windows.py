@@ -1,10 +1,12 @@
 import itertools
+import sys
 
 import numpy as np
 import pytest
 
 from rojak.audio import SAMPLE_RATE
 from rojak.data.dataset import Dataset
+from rojak.errors import MissingExtraError
 from rojak.export.transcribe.windows import cut_at_quiet, find_speech, join_spans, plan_windows
 
 
@@ -62,3 +64,10 @@ def test_without_voice_detection_all_sound_is_heard() -> None:
     assert windows[-1][1] == 65.0
     assert all(one[1] == other[0] for one, other in itertools.pairwise(windows))
     assert max(end - start for start, end in windows) <= 30.0
+
+
+@pytest.mark.parametrize("module", ["onnxruntime", "faster_whisper.vad"])
+def test_speech_cannot_be_found_without_its_program(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=f"needs {module}; .* pip install faster-whisper; .* --no-vad"):
+        find_speech(tone(1.0))
