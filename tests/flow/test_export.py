@@ -284,6 +284,7 @@ def test_whisper_cpp_hears_what_a_trained_model_hears(dtype: str, corpus_dir: Pa
     # The embedded model knows neither switching nor particles: on them the least difference changes its words.
     known = [item for item in items.values() if item["language"] == "ms" and "added_snr_db" not in item]
     clips = [decode_audio(corpus_dir / "train" / item["audio_filepath"]).samples for item in known][:4]
+    assert len(clips) >= 3
     export_model("rojak-micro", tmp_path / "ggml", "ggml", dtype)
     ours, theirs = open_model("rojak-micro"), open_model(tmp_path / "ggml")
     expected, heard = ours.transcribe(clips, "ms"), theirs.transcribe(clips, "ms")

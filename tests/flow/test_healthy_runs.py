@@ -1,12 +1,13 @@
 """Health in real runs of a tiny model: out of memory, a starved device, and the summary that ends every run."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from training import QUIET, run_config
 
-from rojak.config.schema import TrainConfig
 from rojak.errors import TrainingError
 from rojak.evaluate.report.happened import happened_section
 from rojak.runs import read_jsonl
@@ -14,6 +15,7 @@ from rojak.train import loop
 from rojak.train.loop import train
 
 SETTINGS = {
+    **QUIET,
     "seed": 3,
     "batch_size": 6,
     "learning_rate": 2e-3,
@@ -22,15 +24,10 @@ SETTINGS = {
     "windows": {"mode": "trim"},
     "stages": [{"name": "all", "max_steps": 2, "augment": {"time_masks": 1}}],
     "validation": {"every_steps": 2, "max_utterances": 4, "max_new_tokens": 8},
-    "log_every_steps": 1,
-    "tensorboard": False,
-    "precision": "fp32",
 }
 
 
-def config(tiny_dir: Path, data_dir: Path, run: Path, **changes: object) -> TrainConfig:
-    paths = {"model_name": str(tiny_dir), "dataset_path": str(data_dir), "output_dir": str(run)}
-    return TrainConfig.model_validate(SETTINGS | paths | changes)
+config = partial(run_config, SETTINGS)
 
 
 def with_little_memory(monkeypatch: pytest.MonkeyPatch, most_rows: int) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import torch
 import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from training import SMALL_LORA, run_config
 
 from rojak.config.load import load_config
 from rojak.config.schema import TrainConfig
@@ -31,12 +33,10 @@ from rojak.train.loop import train
 from rojak.train.stages import StepPlan
 
 SETTINGS = {
+    **SMALL_LORA,
     "seed": 3,
     "batch_size": 4,
     "gradient_accumulation_steps": 2,
-    "learning_rate": 2e-3,
-    "lora_r": 4,
-    "lora_alpha": 8,
     "lora_dropout": 0.1,
     "windows": {"mode": "mixed"},
     "stages": [
@@ -45,18 +45,13 @@ SETTINGS = {
     ],
     "validation": {"every_steps": 2, "max_utterances": 4, "max_new_tokens": 8},
     "checkpoint_every_steps": 1,
-    "log_every_steps": 1,
-    "tensorboard": False,
-    "precision": "fp32",
 }
 
 
 ON_ONE_CORE = pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes:UserWarning")
 
 
-def config(tiny_dir: Path, data_dir: Path, run: Path, **changes: object) -> TrainConfig:
-    paths = {"model_name": str(tiny_dir), "dataset_path": str(data_dir), "output_dir": str(run)}
-    return TrainConfig.model_validate(SETTINGS | paths | changes)
+config = partial(run_config, SETTINGS)
 
 
 def final_checkpoint(run: Path) -> Path:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from training import QUIET, run_config
 
-from rojak.config.schema import TrainConfig
 from rojak.data.dataset import Dataset
 from rojak.data.prepare import prepare
 from rojak.model.micro import build_tokenizer, build_untrained
@@ -21,6 +21,7 @@ from rojak.train.loop import Trainer, train
 
 PARTICLE, EMBEDDED = 3.0, 2.0
 SETTINGS: dict[str, Any] = {
+    **QUIET,
     "seed": 3,
     "adapter": "none",
     "learning_rate": 1e-3,
@@ -29,15 +30,11 @@ SETTINGS: dict[str, Any] = {
     "windows": {"mode": "mixed"},
     "stages": [{"name": "all", "max_steps": 1}],
     "validation": {"every_steps": 100, "max_utterances": 1, "max_new_tokens": 1},
-    "log_every_steps": 1,
-    "tensorboard": False,
-    "precision": "fp32",
 }
 
 
 def build_trainer(tiny_dir: Path, data_dir: Path, run: Path, **changes: Any) -> Trainer:
-    paths = {"model_name": str(tiny_dir), "dataset_path": str(data_dir), "output_dir": str(run)}
-    return Trainer(TrainConfig.model_validate(SETTINGS | paths | changes), run, Dataset(data_dir, ("train",)))
+    return Trainer(run_config(SETTINGS, tiny_dir, data_dir, run, **changes), run, Dataset(data_dir, ("train",)))
 
 
 def first_step(trainer: Trainer) -> tuple[Any, list[Batch]]:
@@ -174,10 +171,7 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("adapter", "learning_rate"), [("lora", 5e-2), ("none", 1e-2)])
 def test_the_golden_loss_curve(adapter: str, learning_rate: float, golden: Path, tmp_path: Path) -> None:
     """Two stages, mixed windows, accumulation, weights, masks: the losses are those that were once seen."""
-    settings = SETTINGS | {
-        "model_name": str(golden / "model"),
-        "dataset_path": str(golden / "data"),
-        "output_dir": str(tmp_path / "run"),
+    changes = {
         "adapter": adapter,
         "lora_r": 4,
         "lora_alpha": 8,
@@ -191,6 +185,6 @@ def test_the_golden_loss_curve(adapter: str, learning_rate: float, golden: Path,
             {"name": "second", "max_steps": 5, "augment": {"time_masks": 1, "frequency_masks": 1}},
         ],
     }
-    train(TrainConfig.model_validate(settings))
+    train(run_config(SETTINGS, golden / "model", golden / "data", tmp_path / "run", **changes))
     losses = [row["loss"] for row in read_jsonl(tmp_path / "run" / "log.jsonl") if row["event"] == "train"]
     assert losses == pytest.approx(GOLDEN[adapter], rel=2e-4), ", ".join(f"{loss:.5f}" for loss in losses)

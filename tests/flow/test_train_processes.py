@@ -18,6 +18,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from training import SMALL_LORA
 
 from rojak.config.schema import TrainConfig
 from rojak.errors import RojakError
@@ -27,13 +28,10 @@ from rojak.train.batch import Batch
 from rojak.train.stages import StepPlan
 
 SETTINGS = {
+    **SMALL_LORA,
     "seed": 3,
     "batch_size": 4,
     "gradient_accumulation_steps": 2,
-    "learning_rate": 2e-3,
-    "lora_r": 4,
-    "lora_alpha": 8,
-    "lora_dropout": 0.0,
     "windows": {"mode": "mixed"},
     "stages": [
         {"name": "clean", "max_steps": 2},
@@ -42,9 +40,6 @@ SETTINGS = {
     "loss": {"particle_weight": 2.0},
     "validation": {"every_steps": 2, "max_utterances": 2, "max_new_tokens": 4, "guards": [{"name": "all"}]},
     "checkpoint_every_steps": 1,
-    "log_every_steps": 1,
-    "tensorboard": False,
-    "precision": "fp32",
 }
 STEPS = 4
 

@@ -2,12 +2,14 @@
 
 import math
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from training import SMALL_LORA, run_config
 
 from rojak.config.schema import AugmentConfig, TrainConfig
 from rojak.data.dataset import Dataset
@@ -23,23 +25,15 @@ from rojak.train.build import memory_line, optimizer_bytes
 from rojak.train.loop import Trainer, train
 
 SETTINGS = {
+    **SMALL_LORA,
     "batch_size": 4,
-    "learning_rate": 2e-3,
-    "lora_r": 4,
-    "lora_alpha": 8,
-    "lora_dropout": 0.0,
     "windows": {"mode": "trim"},
     "stages": [{"name": "all", "max_steps": 2}],
     "validation": {"every_steps": 1, "max_utterances": 4, "max_new_tokens": 4},
-    "log_every_steps": 1,
-    "tensorboard": False,
-    "precision": "fp32",
 }
 
 
-def config(tiny_dir: Path, data_dir: Path, run: Path, **changes: object) -> TrainConfig:
-    paths = {"model_name": str(tiny_dir), "dataset_path": str(data_dir), "output_dir": str(run)}
-    return TrainConfig.model_validate(SETTINGS | paths | changes)
+config = partial(run_config, SETTINGS)
 
 
 def events(run: Path, kind: str) -> list[dict]:

@@ -3,7 +3,7 @@
 Reads the `config.json` of model folders; downloads nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -59,14 +59,27 @@ def whisper_shape(name: str) -> WhisperConfig:
     )
 
 
+Half = Literal["encoder", "decoder"]
+
+
 class Linear(NamedTuple):
     """A linear layer: `half` is the part of the model it is in, `positions` whether it runs over encoder positions."""
 
     name: str
     inputs: int
     outputs: int
-    half: Literal["encoder", "decoder"]
+    half: Half
     positions: bool
+
+    @property
+    def weights(self) -> int:
+        """How many weights, the bias aside."""
+        return self.inputs * self.outputs
+
+    @property
+    def parameters(self) -> int:
+        """Weights and bias; k_proj alone has none."""
+        return self.weights + (self.outputs if self.name != "k_proj" else 0)
 
 
 def linear_layers(shape: WhisperConfig) -> Iterable[Linear]:
@@ -85,32 +98,39 @@ def linear_layers(shape: WhisperConfig) -> Iterable[Linear]:
         yield Linear("fc2", shape.decoder_ffn_dim, width, "decoder", False)
 
 
+def adapted_names(config: TrainConfig, half: Half) -> Sequence[str]:
+    """Give the names of the layers that get an adapter in a half of the model."""
+    return config.lora_target_modules if config.lora_scope in ("all", half) else ()
+
+
 def adapted_layers(shape: WhisperConfig, config: TrainConfig) -> Iterable[Linear]:
     """Give the linear layers that get an adapter."""
-    for layer in linear_layers(shape):
-        if layer.name in config.lora_target_modules and config.lora_scope in ("all", layer.half):
-            yield layer
+    return (layer for layer in linear_layers(shape) if layer.name in adapted_names(config, layer.half))
 
 
 def linear_parameters(shape: WhisperConfig) -> int:
     """Count the weights of those layers: what 4-bit quantisation makes small."""
-    return sum(layer.inputs * layer.outputs for layer in linear_layers(shape))
+    return sum(layer.weights for layer in linear_layers(shape))
 
 
 def total_parameters(shape: WhisperConfig) -> int:
     """Count all parameters; the output layer is tied to the embedding and counted once."""
     width: int = shape.d_model
-    # All linear layers have biases but k_proj; each layer has two norms, a decoder layer three.
-    biases = sum(layer.outputs for layer in linear_layers(shape) if layer.name != "k_proj")
-    norms = 2 * width * int(2 * shape.encoder_layers + 3 * shape.decoder_layers + 2)
+    linear = sum(layer.parameters for layer in linear_layers(shape) if layer.half == "decoder")
+    # A decoder layer has three norms, and one stands behind the last.
+    norms = 2 * width * int(3 * shape.decoder_layers + 1)
     positions = width * int(shape.max_source_positions + shape.max_target_positions)
     embedding = width * int(shape.vocab_size)
-    return linear_parameters(shape) + biases + norms + _convolutions(shape) + positions + embedding
+    return _encoder_parameters(shape) + linear + norms + positions + embedding
 
 
-def _convolutions(shape: WhisperConfig) -> int:
+def _encoder_parameters(shape: WhisperConfig) -> int:
+    """Count the encoder's parameters but for the sinusoids."""
     width = int(shape.d_model)
-    return 3 * width * (int(shape.num_mel_bins) + width) + 2 * width
+    linear = sum(layer.parameters for layer in linear_layers(shape) if layer.half == "encoder")
+    norms = 2 * width * int(2 * shape.encoder_layers + 1)
+    convolutions = 3 * width * (int(shape.num_mel_bins) + width) + 2 * width
+    return linear + norms + convolutions
 
 
 def trained_parameters(shape: WhisperConfig, config: TrainConfig) -> int:
@@ -119,11 +139,3 @@ def trained_parameters(shape: WhisperConfig, config: TrainConfig) -> int:
         return sum(config.lora_r * (layer.inputs + layer.outputs) for layer in adapted_layers(shape, config))
     trained = total_parameters(shape) - int(shape.d_model * shape.max_source_positions)
     return trained - _encoder_parameters(shape) if config.freeze_encoder else trained
-
-
-def _encoder_parameters(shape: WhisperConfig) -> int:
-    """Count the encoder's parameters but for the sinusoids."""
-    layers = [layer for layer in linear_layers(shape) if layer.half == "encoder"]
-    weights = sum(layer.inputs * layer.outputs + (layer.outputs if layer.name != "k_proj" else 0) for layer in layers)
-    norms = 2 * int(shape.d_model) * int(2 * shape.encoder_layers + 1)
-    return weights + norms + _convolutions(shape)

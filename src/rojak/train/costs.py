@@ -11,7 +11,14 @@ from transformers import WhisperConfig
 
 from rojak.config.schema import TrainConfig
 from rojak.features.windows import Window
-from rojak.model.shapes import adapted_layers, linear_parameters, total_parameters, trained_parameters
+from rojak.model.shapes import (
+    Half,
+    adapted_layers,
+    adapted_names,
+    linear_parameters,
+    total_parameters,
+    trained_parameters,
+)
 from rojak.train.flops import step_flops
 
 POSITIONS_PER_S = 50
@@ -87,14 +94,13 @@ def activation_bytes(shape: WhisperConfig, config: TrainConfig, load: Load, *, n
     frozen = config.adapter != "none"
     at_input = number_bytes + (1 if config.lora_dropout and frozen else 0)
 
-    def inputs(half: str, names: Sequence[str], size: int) -> int:
+    def inputs(half: Half, names: Sequence[str], size: int) -> int:
         # With every weight trained, layers that share an input keep it once; adapters each make a copy of their own.
         if not frozen:
             return size * number_bytes
-        adapted = config.lora_target_modules if config.lora_scope in ("all", half) else ()
-        return sum(size * at_input for name in names if name in adapted)
+        return sum(size * at_input for name in names if name in adapted_names(config, half))
 
-    def self_attention_and_forward(half: str) -> int:
+    def self_attention_and_forward(half: Half) -> int:
         attention = inputs(half, ("q_proj", "k_proj", "v_proj"), width) + inputs(half, ("out_proj",), width)
         forward = inputs(half, ("fc1",), width) + inputs(half, ("fc2",), hidden)
         return attention + forward + (4 * width + hidden) * number_bytes
