@@ -81,6 +81,9 @@ class Health:
         for row in rows:
             if row.get("event") == "train":
                 self.after_step(row["step"], row.get("stage", ""), row)
+                if self._config.log_every_steps > 1:
+                    # Too few rows for a running mean; without its lowest losses a harder stage would look stuck.
+                    self._lowest = min(self._lowest, row["loss"])
             elif row.get("event") == "validation":
                 self.after_validation(row["step"], row)
         self._tell_user = tell

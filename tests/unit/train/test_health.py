@@ -170,6 +170,22 @@ def test_a_continued_run_repeats_nothing_and_remembers() -> None:
     assert run.kinds() == ["runaway_rate"]
 
 
+def test_a_continued_run_whose_next_stage_is_harder_is_not_stuck() -> None:
+    """The log holds every 50th step only."""
+    row = {"event": "train", "step": 50, "stage": "clean", "loss": 0.2, "grad_norm": 1.0}
+    run = Watched(log_every_steps=50)
+    run.health.replay([row])
+    run.step = 50
+    run.steps(*[0.3] * 20, stage="clean")
+    run.steps(*[0.8] * 200, stage="noisy")
+    assert run.found == []
+    stuck = Watched(log_every_steps=50)
+    stuck.health.replay([row | {"loss": 0.8}])
+    stuck.step = 50
+    stuck.steps(*[0.8] * 300, stage="clean")
+    assert stuck.kinds() == ["loss_not_falling"]
+
+
 def test_what_happened_tells_ending_learning_and_findings() -> None:
     def train(step: int, loss: float) -> dict:
         return {"event": "train", "step": step, "stage": "all", "loss": loss, "audio_s_per_s": 100.0}
