@@ -79,11 +79,12 @@ def mains_hum(num_samples: int, rng: np.random.Generator) -> Wave:
     orders = np.arange(1, 21)
     amplitudes = rng.uniform(0.2, 1.0, len(orders)) / orders**0.7
     phases = rng.uniform(0, 2 * np.pi, len(orders))
-    hum = np.zeros(num_samples)
-    for order, amplitude, phase in zip(orders, amplitudes, phases, strict=True):
-        hum += amplitude * np.sin(2 * np.pi * base_hz * order * time_s + phase)
-    hum += 0.05 * rng.standard_normal(num_samples)
-    return _unit_power(hum)
+    turn = np.exp(2j * np.pi * base_hz * time_s)
+    waves = np.zeros(num_samples, np.complex128)
+    for harmonic in (amplitudes * np.exp(1j * phases))[::-1]:  # Horner's rule: its k-th power is the k-th harmonic
+        waves += harmonic
+        waves *= turn
+    return _unit_power(waves.imag + 0.05 * rng.standard_normal(num_samples))
 
 
 def babble(voices: Sequence[Wave], num_samples: int, rng: np.random.Generator) -> Wave:

@@ -49,8 +49,6 @@ def write_plain(whisper: Whisper, folder: Path, dtype: torch.dtype = torch.float
     WhisperProcessor(whisper.extractor, whisper.tokens.tokenizer).save_pretrained(folder)
     whisper.extractor.save_pretrained(folder)
     _write_vocabulary(folder)
-    for path in folder.iterdir():
-        path.chmod(0o644)  # safetensors makes its files readable by nobody else
 
 
 def _write_vocabulary(folder: Path) -> None:
