@@ -49,10 +49,12 @@ def prepare(
     ],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the prepared data.")],
     model: Annotated[
-        str, typer.Option(help="Whose tokens are counted against Whisper's limit of 448.")
-    ] = "rojak-micro",
-    allow_bad: Annotated[float, typer.Option(help="Share of refused clips above which the command stops.")] = 0.05,
-    seed: Annotated[int, typer.Option(help="Of the split, where none is given.", min=0)] = 0,
+        str | None, typer.Option(help="Whose tokens are counted against Whisper's limit of 448; default: rojak-micro.")
+    ] = None,
+    allow_bad: Annotated[
+        float | None, typer.Option(help="Share of refused clips above which the command stops; default: 0.05.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the split, where none is given; default: 0.", min=0)] = None,
     column: Annotated[list[str] | None, typer.Option(help="Field=column, such as text=sentence; repeatable.")] = None,
     kind: Annotated[str | None, typer.Option(help="Force the kind of source.")] = None,
     audio_root: Annotated[Path | None, typer.Option(help="Where recordings may lie; default: the corpus.")] = None,
@@ -75,17 +77,23 @@ def prepare(
     from rojak.config.load import load_config
     from rojak.data.prepare import prepare as run
     from rojak.data.settings import PrepareSettings
-    from rojak.model.names import token_counter
+    from rojak.model.names import MICRO_NAME, token_counter
 
-    columns = dict(parse_pair(text) for text in column or [])
+    columns = dict(parse_pair(text) for text in column or []) or None
     flags = {"allow_bad": allow_bad, "seed": seed, "columns": columns, "kind": kind, "audio_root": audio_root}
-    settings = load_config(PrepareSettings, None, setting or [], tokenizer=model, split_long=split_long, **flags)
+    named = [f"tokenizer={MICRO_NAME}", *(setting or [])]
+    settings = load_config(PrepareSettings, None, named, tokenizer=model, split_long=split_long, **flags)
     if audit_with is not None:
         from rojak.evaluate.audit import audit_summary, check_auditor
 
         check_auditor(audit_with)
     summary = run(
-        source, out_dir, settings=settings, workers=workers, count_tokens=token_counter(model), show_progress=True
+        source,
+        out_dir,
+        settings=settings,
+        workers=workers,
+        count_tokens=token_counter(settings.tokenizer or MICRO_NAME),
+        show_progress=True,
     )
     if audit_with is not None:
         summary = audit_summary(summary, audit_with, settings)

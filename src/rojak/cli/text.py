@@ -71,6 +71,8 @@ def compare(
     if as_json:
         print_json([comparison.to_json() for comparison in found])
         return
+    for note in dict.fromkeys(note for system in systems for note in system.notes):
+        out.print(note, highlight=False, markup=False, soft_wrap=True)
     for second, comparison in zip(systems[1:], found, strict=True):
         out.print(comparison_table(comparison))
         for name in by or []:

@@ -27,11 +27,12 @@ from rojak.evaluate.report import write_report
 from rojak.evaluate.results import Scores
 from rojak.evaluate.score import ScoreOptions, score_predictions
 from rojak.evaluate.show import targets_table
+from rojak.evaluate.targets import TRAINING_HOURS, training_hours
 from rojak.evaluate.write import write_metrics, write_predictions
 from rojak.model.adapters import base_name, load_any
 from rojak.model.whisper import Whisper
 from rojak.records import SPLITS, Split
-from rojak.runs import explain_os_error
+from rojak.runs import explain_os_error, read_jsonl
 from rojak.text.normalize import PLAIN, TextOptions
 
 NOISE_SLICE = "added_snr"
@@ -171,14 +172,17 @@ def evaluate(
         folder = out_dir if label != "base" else out_dir / "base"
         # Opened one after the other: two large models need not fit together.
         systems.append(_evaluate_one(open_system(name), (name, label), data, indices, folder, options))
+    run_log = Path(model_name) / "log.jsonl"
+    if run_log.is_file():
+        settings = systems[0].settings | {TRAINING_HOURS: training_hours(read_jsonl(run_log))}
+        systems[0] = replace(systems[0], settings=settings)
     write_metrics(out_dir / "metrics.json", systems)
     date = datetime.datetime.now().astimezone().date().isoformat()
     write_model_card(out_dir / "model-card.md", systems, date=date)
-    run = Path(model_name)
     report = write_report(
         out_dir,
         systems,
-        run_log=run / "log.jsonl" if (run / "log.jsonl").is_file() else None,
+        run_log=run_log if run_log.is_file() else None,
         read_audio=_reader(data) if options.audio else None,
         date=date,
     )

@@ -1,5 +1,6 @@
 """The targets of the design: for each one the value reached, its interval, and PASS, FAIL or "not measured"."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -8,7 +9,8 @@ from rojak.evaluate.results import Scores, Value
 Verdict = Literal["PASS", "FAIL", "not measured"]
 
 TRAINING_HOURS = "training_hours"
-"""Key of `Scores.settings` that tells how long training took, where it was the training that the target means."""
+"""Key of `Scores.settings` that tells how long the training that the target means takes."""
+_TRAINING_AUDIO_S = 3 * 50 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,19 @@ class TargetResult:
             "verdict": self.verdict,
             "certain": self.certain,
         }
+
+
+def training_hours(run_log: Sequence[dict[str, Any]]) -> float | None:
+    """Give how long three passes over 50 hours take at a run's speed on one A100; None for a run anywhere else.
+
+    Args:
+        run_log: Events of RUN/log.jsonl.
+    """
+    starts = [row for row in run_log if row.get("event") == "start"]
+    if not starts or any("A100" not in row.get("device", "") or row["processes"] != 1 for row in starts):
+        return None
+    speeds = sorted(row["audio_s_per_s"] for row in run_log if row.get("event") == "train")
+    return _TRAINING_AUDIO_S / speeds[len(speeds) // 2] / 3600 if speeds else None
 
 
 def check_targets(scores: Scores) -> list[TargetResult]:

@@ -43,6 +43,11 @@ class Compute:
     precision: Precision
 
     @property
+    def name(self) -> str:
+        """What computes, as CUDA names it ("NVIDIA A100-SXM4-80GB"), else `cpu`."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+
+    @property
     def dtype(self) -> torch.dtype:
         """Format of frozen weights and, under `autocast`, of matrix products."""
         return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[self.precision]

@@ -35,7 +35,9 @@ SMALL_MODEL = 30_000_000
 EXTRAS = {
     "bitsandbytes": ("use_4bit", "pip install 'rojak[gpu]'"),
     "wandb": ("tracking with Weights & Biases", "pip install wandb"),
-    "onnxruntime": ("ONNX export", "pip install onnxruntime"),
+    "onnx": ("ONNX export", "pip install 'rojak[onnx]'"),
+    "onnxscript": ("ONNX export", "pip install 'rojak[onnx]'"),
+    "onnxruntime": ("running ONNX exports", "pip install onnxruntime"),
     "ctranslate2": ("export for faster-whisper", "pip install ctranslate2"),
     "faster_whisper": ("comparison with faster-whisper", "pip install faster-whisper"),
 }

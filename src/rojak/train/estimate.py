@@ -72,6 +72,7 @@ class Variant:
     configured: bool
     trained_parameters: int
     total_parameters: int
+    """With the adapter's."""
     num_steps: int
     speech_hours: float
     padded_hours: float
@@ -148,6 +149,7 @@ def _variant(
     table: GpuTable,
     calibration: Calibration | None,
 ) -> Variant:
+    trained = trained_parameters(shape, config)
     padded_s = workload.total(lambda load: load.windows * load.positions / POSITIONS_PER_S)
     largest = workload.largest(lambda load: activation_bytes(shape, config, load, number_bytes=2))
     here_s = calibration.run_seconds(shape, config, workload) if calibration and not config.use_4bit else None
@@ -155,8 +157,8 @@ def _variant(
         adapter=_adapter(config),
         mode=config.windows.mode,
         configured=configured,
-        trained_parameters=trained_parameters(shape, config),
-        total_parameters=total_parameters(shape),
+        trained_parameters=trained,
+        total_parameters=total_parameters(shape) + (trained if config.adapter == "lora" else 0),
         num_steps=workload.num_steps,
         speech_hours=workload.num_hours,
         padded_hours=padded_s / 3600,

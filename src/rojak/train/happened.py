@@ -57,7 +57,9 @@ def _ending(rows: Sequence[Row]) -> list[str]:
 
 def _progress(rows: Sequence[Row], train: Sequence[Row]) -> str:
     total = next((row["total_steps"] for row in reversed(rows) if row.get("event") == "start"), train[-1]["step"])
-    stages = list(dict.fromkeys(row["stage"] for row in train))
+    # Stages shorter than `log_every_steps` have no row of their own.
+    begun = [row["stage"] for row in rows if row.get("event") == "stage"]
+    stages = list(dict.fromkeys([*begun, *(row["stage"] for row in train)]))
     speeds = sorted(row["audio_s_per_s"] for row in train)
     where = f"stage {stages[0]}" if len(stages) == 1 else f"stages {', '.join(stages)}"
     return (
@@ -67,11 +69,13 @@ def _progress(rows: Sequence[Row], train: Sequence[Row]) -> str:
 
 
 def _learning(rows: Sequence[Row], train: Sequence[Row]) -> list[str]:
-    few = max(1, len(train) // 20)
-    first, last = (sum(row["loss"] for row in part) / few for part in (train[:few], train[-few:]))
+    # Stages differ in difficulty, so losses are compared within the last one.
+    own = [row for row in train if row["stage"] == train[-1]["stage"]]
+    few = max(1, len(own) // 20)
+    first, last = (sum(row["loss"] for row in part) / few for part in (own[:few], own[-few:]))
     verb = "fell" if last < first else "rose"
-    told = f"{verb} from {first:.2f} to {last:.2f}" if len(train) > 1 else f"was {first:.2f}"
-    lines = [f"The training loss {told}."]
+    told = f"{verb} from {first:.2f} to {last:.2f}" if len(own) > 1 else f"was {first:.2f}"
+    lines = [f"The training loss of stage {own[-1]['stage']} {told}."]
     checks = [row for row in rows if row.get("event") == "validation" and row.get("wer") is not None]
     if checks:
         best = min(checks, key=lambda row: float(row["wer"]))

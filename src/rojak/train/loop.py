@@ -162,15 +162,7 @@ class Trainer:
     def run_to_end(self, log: RunLog, stop: StopRequest) -> TrainSummary:
         """Take every step that is left; validate, checkpoint and log on the way."""
         total = self.curriculum.total_steps
-        for note in self.notes:
-            log.say(note)
-        processes = f" × {self.processes.count} processes" if self.processes.count > 1 else ""
-        log.say(
-            f"{count_parameters(self.model)}; {self.compute.precision} on {self.compute.device}{processes}; "
-            f"{total} steps."
-        )
-        log.say(f"Memory before activations: {memory_line(self.model, self.config)}.")
-        log.event("start", step=self.state.step, total_steps=total, processes=self.processes.count, notes=self.notes)
+        self._announce(log)
         if self.state.ended_early:
             return self._finish(log)
         if self.state.step == 0:
@@ -219,6 +211,18 @@ class Trainer:
                 self.processes.close()
                 raise SystemExit(stop.exit_code)
         return self._finish(log)
+
+    def _announce(self, log: RunLog) -> None:
+        """Tell what is trained, on what, and for how long."""
+        total, count = self.curriculum.total_steps, self.processes.count
+        for note in self.notes:
+            log.say(note)
+        processes = f" × {count} processes" if count > 1 else ""
+        device = f"{self.compute.precision} on {self.compute.device}{processes}"
+        log.say(f"{count_parameters(self.model)}; {device}; {total} steps.")
+        log.say(f"Memory before activations: {memory_line(self.model, self.config)}.")
+        started = {"processes": count, "device": self.compute.name, "notes": self.notes}
+        log.event("start", step=self.state.step, total_steps=total, **started)
 
     def _begin(self, log: RunLog) -> None:
         """Before the first step: see that the disk holds what will be saved, and where the guard sets start."""

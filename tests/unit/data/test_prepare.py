@@ -1,5 +1,6 @@
 """`rojak prepare`: what it writes, refuses and repeats."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 from preparing import change, files_of, quarantine, records, run
+from typer.testing import CliRunner
 
 from rojak.audio import decode_audio, decode_flac
+from rojak.cli import app
 from rojak.data.settings import PrepareSettings
 from rojak.data.shards import open_prepared
 from rojak.errors import DataQualityError, InputError, ManifestError
@@ -263,3 +266,17 @@ def test_real_speech(tmp_path):
     assert found["ms_shafiqah"].model_extra["original_channels"] == 2
     assert found["nsc1_221931702"].model_extra["licence"].startswith("IMDA")
     assert 0 < found["zh_aishell_BAC009S0002W0207"].snr_db < 60
+
+
+def test_a_setting_with_a_flag_of_its_own_can_be_set_by_name_too(make_corpus, tmp_path):
+    root = make_corpus(10)
+    change(root, c1={"mood": "happy"})
+    given = ("allow_bad=0.2", "seed=5", "columns={domain: mood}", "tokenizer=rojak-micro")
+    sets = [word for text in given for word in ("--set", text)]
+    command = ["prepare", str(root), str(tmp_path / "out"), "--workers", "0", *sets]
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    kept = json.loads((tmp_path / "out" / "stats.json").read_text())["settings"]
+    assert [kept[name] for name in ("allow_bad", "seed", "columns")] == [0.2, 5, {"domain": "mood"}]
+    assert records(tmp_path / "out")["c1"].domain == "happy"
+    command = [*command[:2], str(tmp_path / "flags"), *command[3:], "--seed", "6", "--model", "no-such-model"]
+    assert CliRunner().invoke(app, command).exception is not None, "a flag wins"

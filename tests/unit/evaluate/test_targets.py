@@ -6,7 +6,7 @@ import pytest
 from rojak.evaluate.prediction import Prediction
 from rojak.evaluate.results import Scores, Value
 from rojak.evaluate.score import ScoreOptions, score_predictions
-from rojak.evaluate.targets import TARGETS, check_targets
+from rojak.evaluate.targets import TARGETS, check_targets, training_hours
 
 
 def scores_with(metrics: dict[str, Value], **changes: Any) -> Scores:
@@ -65,3 +65,18 @@ def test_json_is_flat() -> None:
     assert found["wer"]["verdict"] == "PASS"
     assert found["wer_noisy"]["slice"] == {"added_snr": "10–15 dB"}
     assert found["wer_noisy"]["value"] is None
+
+
+def test_training_hours_follow_from_the_speed_of_a_run_on_one_a100() -> None:
+    def log(device: str, processes: int = 1) -> list[dict[str, Any]]:
+        start = {"event": "start", "step": 0, "device": device, "processes": processes}
+        return [
+            start,
+            *({"event": "train", "step": n, "audio_s_per_s": speed} for n, speed in enumerate((20, 150, 100))),
+        ]
+
+    assert training_hours(log("NVIDIA A100-SXM4-80GB")) == 1.5
+    assert training_hours(log("NVIDIA A100-SXM4-80GB", processes=2)) is None
+    assert training_hours(log("NVIDIA H200")) is None
+    assert training_hours(log("NVIDIA A100-SXM4-80GB")[:1]) is None
+    assert training_hours([{"event": "start", "step": 0, "processes": 1}]) is None, "a run of an earlier version"

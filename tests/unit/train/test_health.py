@@ -202,9 +202,26 @@ def test_what_happened_tells_ending_learning_and_findings() -> None:
     assert what_happened(rows) == [
         "It failed after step 20: The loss became nan.",
         "20 of 40 steps were taken (stage all), at 100 seconds of audio a second.",
-        "The training loss fell from 3.00 to 1.00.",
+        "The training loss of stage all fell from 3.00 to 1.00.",
         "Validation WER was 50.0% at step 10, at its best 40.0% at step 20, and 40.0% at the last validation.",
         "Step 15: set optimizer.warmup_ratio: 0.05.",
     ]
     assert what_happened(rows[:2])[-1] == "Nothing unusual was seen."
     assert what_happened([]) == ["No step was logged."]
+
+
+def test_what_happened_names_short_stages_and_compares_losses_within_the_last() -> None:
+    def train(step: int, loss: float) -> dict:
+        return {"event": "train", "step": step, "stage": "noisy", "loss": loss, "audio_s_per_s": 100.0}
+
+    rows = [
+        {"event": "stage", "step": 0, "stage": "clean"},
+        {"event": "stage", "step": 2, "stage": "switched"},
+        {"event": "train", "step": 4, "stage": "switched", "loss": 0.2, "audio_s_per_s": 100.0},
+        {"event": "stage", "step": 5, "stage": "noisy"},
+        train(10, 0.9),
+        train(20, 0.4),
+    ]
+    lines = what_happened(rows)
+    assert "(stages clean, switched, noisy)" in lines[0]
+    assert lines[1] == "The training loss of stage noisy fell from 0.90 to 0.40."
