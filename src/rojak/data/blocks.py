@@ -120,7 +120,8 @@ def _facts(clip: Clip, settings: PrepareSettings) -> ClipFacts:
     return ClipFacts(
         audio_id=record.audio_id,
         duration=record.duration,
-        speaker_id=record.speaker_id or extra.get("cut_from"),  # pieces of one recording stay in one split
+        speaker_id=record.speaker_id,
+        cut_from=clip.cut_from,
         language=record.language,
         quality_score=record.quality_score,
         split=record.split,

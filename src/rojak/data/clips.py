@@ -43,12 +43,16 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip that passed every check of its own: the record, its FLAC bytes, and a fingerprint of its sound."""
+    """A clip that passed every check of its own: the record, its FLAC bytes, and a fingerprint of its sound.
+
+    `cut_from` names the recording of which it is a piece; None for a whole one.
+    """
 
     record: Utterance
     flac: bytes
     sound_hash: bytes
     where: str
+    cut_from: str | None = None
 
 
 def prepare_clip(item: SourceItem, settings: PrepareSettings) -> list[Clip | Refusal]:
@@ -105,7 +109,8 @@ def _judge(item: SourceItem, data: bytes | None, waveform: Waveform, settings: P
     samples = waveform.samples
     flac = data if data and is_prepared_flac(data, len(samples)) else encode_flac(samples)
     sound_hash = hashlib.blake2b(to_pcm16(samples).tobytes(), digest_size=8).digest()
-    return Clip(record, flac, sound_hash, item.where)
+    recording = record.audio_filepath if item.length_s is not None else (record.model_extra or {}).get("cut_from")
+    return Clip(record, flac, sound_hash, item.where, recording)
 
 
 def _decode(item: SourceItem, settings: PrepareSettings) -> tuple[bytes | None, Waveform] | Fault:

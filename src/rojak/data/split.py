@@ -24,12 +24,14 @@ Floats = npt.NDArray[np.float64]
 class ClipFacts:
     """What duplicates, splits and statistics need to know of a clip; small, because one is kept for every clip.
 
-    `text` is kept only where long recordings are cut, to count the label tokens of the pieces.
+    `cut_from` is the recording of which it is a piece. `text` is kept only where long recordings are cut, to count the
+    label tokens of the pieces.
     """
 
     audio_id: str
     duration: float
     speaker_id: str | None = None
+    cut_from: str | None = None
     language: str | None = None
     quality_score: int | None = None
     split: Split | None = None
@@ -76,10 +78,13 @@ def assign_splits(
 ) -> tuple[list[Split], list[str]]:
     """Give every clip a split: kept where the corpus gave one, otherwise speaker-disjoint and balanced.
 
+    Where a corpus gives `train` and not the others, what is missing is divided off from its clips of `train`.
+
     Speakers are placed from the longest to the shortest into the split that most lacks what they bring: hours, hours of
     each language, of mixed sentences, of sentences with particles, and of each quality; then they are exchanged as long
-    as that helps. With three speakers or more no wanted split stays empty. A clip without a speaker counts as a speaker
-    of its own. With fewer speakers, sentences are divided instead and a note says so.
+    as that helps. With a speaker for each split no wanted one stays empty. Without speakers, pieces of one recording
+    count as one, and any other clip as a speaker of its own. With too few speakers, sentences are divided instead.
+    Notes tell of it.
 
     Args:
         clips: In the corpus's order, which does not matter for who goes where.
@@ -92,19 +97,33 @@ def assign_splits(
     """
     if not clips:
         return [], []
+    wanted: dict[Split, float] = {"validation": validation_share, "test": test_share}
     if any(clip.split for clip in clips):
         given: list[Split] = [clip.split or "train" for clip in clips]
-        return given, _notes_on_given(clips, given)
-    speakers = [f"s:{c.speaker_id}" if c.speaker_id else f"c:{c.audio_id}" for c in clips]
+        notes = _notes_on_given(clips, given)
+        missing = {split: share for split, share in wanted.items() if split not in given and share > 0}
+        rest = [index for index, split in enumerate(given) if split == "train"]
+        if rest and missing:
+            divided, more = _divide([clips[index] for index in rest], missing, seed)
+            for index, split in zip(rest, divided, strict=True):
+                given[index] = split
+            notes += [f"The corpus gives no {' and no '.join(missing)}: divided off from its train.", *more]
+        return given, notes
+    return _divide(clips, wanted, seed)
+
+
+def _divide(clips: Sequence[ClipFacts], wanted: dict[Split, float], seed: int) -> tuple[list[Split], list[str]]:
+    """Divide clips by speaker into the wanted splits and train, which gets the rest."""
+    speakers = [f"s:{c.speaker_id}" if c.speaker_id else f"c:{c.cut_from or c.audio_id}" for c in clips]
     notes = []
-    if len(set(speakers)) < 3:
-        notes.append(f"{len(set(speakers))} speaker(s) cannot be divided into three: the splits share speakers.")
+    nameless = sum(clip.speaker_id is None for clip in clips)
+    parts = 1 + sum(share > 0 for share in wanted.values())
+    if len(set(speakers)) < parts:
+        notes.append(f"{len(set(speakers))} speaker(s) cannot be divided into {parts} splits: they share speakers.")
         speakers = [clip.sentence_hash.hex() or clip.audio_id for clip in clips]
-    shares: dict[Split, float] = {
-        "train": 1 - validation_share - test_share,
-        "validation": validation_share,
-        "test": test_share,
-    }
+    elif nameless:
+        notes.append(f"{nameless} clip(s) name no speaker_id, so the splits may share speakers.")
+    shares: dict[Split, float] = {"train": 1 - sum(wanted.values()), **wanted}
     seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for speaker, clip in zip(speakers, clips, strict=True):
         for stratum in _strata(clip):

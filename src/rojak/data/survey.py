@@ -13,7 +13,7 @@ from rojak.data.settings import PrepareSettings
 from rojak.data.sources import Source
 from rojak.errors import InputError
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same corpus and settings would give other shards than before."""
 
 CountTokens = Callable[[str], int]

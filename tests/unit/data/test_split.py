@@ -1,4 +1,5 @@
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -68,7 +69,28 @@ def test_seed_matters_only_between_equal_speakers():
 def test_clips_without_a_speaker_stand_for_themselves():
     splits, notes = divide(clips(*[(None, 1.0)] * 10))
     assert sorted(map(splits.count, ("train", "validation", "test"))) == [1, 1, 8]
-    assert not notes
+    assert notes == ["10 clip(s) name no speaker_id, so the splits may share speakers."]
+
+
+def test_pieces_of_one_recording_by_nobody_stay_together():
+    facts = [ClipFacts(f"c{i}", 1.0, cut_from=f"call-{i % 20}.wav") for i in range(200)]
+    splits, _ = divide(facts)
+    assert set(splits) == {"train", "validation", "test"}
+    assert all(len({splits[i] for i in range(call, 200, 20)}) == 1 for call in range(20))
+
+
+def test_what_a_corpus_lacks_is_divided_off_from_its_train():
+    facts = [replace(clip, split="train") for clip in clips(*[(f"s{i % 20}", 1.0) for i in range(200)])]
+    splits, notes = divide(facts)
+    assert {split: splits.count(split) for split in set(splits)} == {"train": 160, "validation": 20, "test": 20}
+    assert all(len({splits[i] for i in range(speaker, 200, 20)}) == 1 for speaker in range(20))
+    assert notes == ["The corpus gives no validation and no test: divided off from its train."]
+    tested = [*facts, replace(facts[0], audio_id="t", speaker_id="other", split="test")]
+    splits, notes = divide(tested)
+    assert (splits.count("validation"), splits.count("test"), splits[-1]) == (20, 1, "test")
+    assert notes == ["The corpus gives no validation: divided off from its train."]
+    assert set(divide(facts, validation_share=0, test_share=0)[0]) == {"train"}, "not wanted"
+    assert set(divide([replace(clip, split="test") for clip in facts])[0]) == {"test"}, "a test set stays one"
 
 
 def test_too_few_speakers_is_told():
@@ -88,9 +110,10 @@ def test_given_splits_are_kept_and_checked():
         ClipFacts("a", 1.0, "x", split="train"),
         ClipFacts("b", 1.0, "x", split="test"),
         ClipFacts("c", 1.0, "y", split=None),
+        ClipFacts("d", 1.0, "z", split="validation"),
     ]
     splits, notes = divide(facts)
-    assert splits == ["train", "test", "train"]
+    assert splits == ["train", "test", "train", "validation"]
     assert any("1 clip(s) without a split" in note for note in notes)
     assert any("in more than one of the given splits: x" in note for note in notes)
 
