@@ -110,7 +110,8 @@ def append_jsonl(path: Path, value: dict[str, Any]) -> None:
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read a JSON Lines log; a last line cut short by a crash is left out."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    lines = text.removesuffix("\n").split("\n") if text else []  # transcripts may hold other kinds of line ends
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         try:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -105,6 +106,12 @@ def test_merged_equals_the_adapter(run_dir: Path, tiny_dir: Path, tmp_path: Path
     assert (logits[0] - logits[2]).abs().max() > 0.1, "the adapter changes nothing, so nothing was tested"
     assert tokens_of(open_model(run_dir)) == tokens_of(open_model(tmp_path / "merged"))
     assert source_hash(str(run_dir)) == source_hash(str(tmp_path / "merged")) == record.source_sha256
+
+
+def test_a_run_without_an_adapter_is_merged(tiny_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_dir, tmp_path / "run" / "best")
+    assert merge(str(tmp_path / "run"), tmp_path / "merged").dtype == "float32"
+    assert tokens_of(open_model(tmp_path / "merged")) == tokens_of(open_model(tiny_dir))
 
 
 def test_a_merged_folder_has_what_anybody_asks_for(run_dir: Path, tmp_path: Path) -> None:

@@ -70,6 +70,13 @@ def test_jsonl_forgives_only_a_cut_last_line(tmp_path: Path) -> None:
         runs.read_jsonl(path)
 
 
+def test_jsonl_keeps_rows_whole_that_hold_other_line_ends(tmp_path: Path) -> None:
+    row = {"text": "satu\u2028dua\u0085tiga\x0bempat\x1clima"}
+    for _ in range(2):
+        runs.append_jsonl(tmp_path / "log.jsonl", row)
+    assert runs.read_jsonl(tmp_path / "log.jsonl") == [row, row]
+
+
 def test_new_directory_is_whole_or_not_there(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "out"
     with pytest.raises(ZeroDivisionError), runs.new_directory(target) as folder:

@@ -115,6 +115,7 @@ def inspect(
     data: Annotated[Path, typer.Argument(help="Folder written by `rojak prepare`.")],
     source: Annotated[str | None, typer.Option(help="The corpus it was made of, to hear refused clips.")] = None,
     page: Annotated[Path | None, typer.Option("--out", help="The page; default: DATA/inspect.html.")] = None,
+    clip: Annotated[list[str] | None, typer.Option(help="Show the clip of this audio_id first; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
     """Look prepared data over: suspicious and refused clips with players, hours, histograms, particles, switches.
@@ -124,7 +125,7 @@ def inspect(
     from rojak.evaluate.inspect import inspect as run
     from rojak.evaluate.inspect import recorded_counter, survey_document
 
-    survey, path = run(data, page, source=source, count_tokens=recorded_counter(data))
+    survey, path = run(data, page, source=source, count_tokens=recorded_counter(data), clips=clip or ())
     if as_json:
         print_json(survey_document(survey))
         return

@@ -21,7 +21,7 @@ from rojak.data.shards import RECORD_COLUMNS, ROW_GROUP_ROWS, ShardWriter, find_
 from rojak.data.split import ClipFacts
 from rojak.errors import DataQualityError
 from rojak.records import SPLITS, Split
-from rojak.runs import write_bytes
+from rojak.runs import read_jsonl, write_bytes
 
 _FACTS = ("audio_id", "duration", "speaker_id", "language", "quality_score")
 
@@ -44,8 +44,7 @@ def remove_clips(prepared_dir: Path, faults: Mapping[str, Fault], note: dict[str
     if not faults:
         write_bytes(out_dir / "stats.json", _stats_text({**stats, **note}).encode())
         return
-    lines = (out_dir / "quarantine.jsonl").read_text(encoding="utf-8").splitlines()
-    refusals = [Refusal(**json.loads(line)) for line in lines]
+    refusals = [Refusal(**line) for line in read_jsonl(out_dir / "quarantine.jsonl")]
     facts: list[ClipFacts] = []
     splits: list[Split] = []
     with work_folder(out_dir) as partial:

@@ -203,11 +203,11 @@ def _inherit(ops: str, reference: Sequence[WordLanguage], hypothesis: list[WordL
 
 
 def _count_text(reference: str, hypothesis: str, errors: int) -> dict[str, int]:
-    """Count graphemes and the words between spaces, and their errors if there are any."""
+    """Count graphemes and the words between spaces, and their errors; spaces may be wrong where every word is right."""
     letters = graphemes(reference)
     spaced = reference.split()
     found = {"graphemes": len(letters), "spaced_words": len(spaced)}
-    if not errors:
+    if not errors and reference == hypothesis:
         return found
     found["grapheme_errors"] = edit_distance(letters, graphemes(hypothesis))
     found["spaced_errors"] = edit_distance(spaced, hypothesis.split())

@@ -14,8 +14,7 @@ from transformers import WhisperConfig
 from rojak.errors import InputError
 from rojak.export.folder import ExportRecord, list_files, write_export
 from rojak.export.plain import source_hash, write_plain
-from rojak.model.adapters import base_name, load_any
-from rojak.model.names import model_path
+from rojak.model.adapters import base_name, load_any, resolve_model
 from rojak.runs import new_directory
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -49,7 +48,8 @@ def stored_dtype(model: str) -> str:
     """Give the number format that a merged model should be stored in."""
     if trained_in_4bit(model):
         return "float16"
-    stored = WhisperConfig.from_pretrained(model_path(base_name(model) or model)).dtype
+    base = base_name(model) or model
+    stored = WhisperConfig.from_pretrained(str(resolve_model(base) or base)).dtype
     return next((name for name, dtype in DTYPES.items() if stored in (dtype, name)), "float32")
 
 

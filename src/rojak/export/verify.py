@@ -257,7 +257,7 @@ def prepared_clips(data_dir: Path, splits: Sequence[Split], max_clips: int) -> l
 
 
 def made_clips(max_clips: int) -> list[Clip]:
-    """Make synthetic speech, the same every time; about three minutes."""
+    """Make synthetic speech, the same every time; about nine minutes of sound."""
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "made"
         synthesize(made, MADE_HOURS, MADE_SEED, workers=1, show_progress=False)

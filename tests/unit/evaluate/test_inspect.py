@@ -152,6 +152,11 @@ def test_the_command(corpus: Path, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["clips"] == 6
     told = CliRunner().invoke(app, ["inspect", str(data)], catch_exceptions=False).output
     assert "3 refused, 1 suspicious" in " ".join(told.split())
+    asked = CliRunner().invoke(app, ["inspect", str(data), "--clip", "c3", "--json"], catch_exceptions=False)
+    first, second = json.loads(asked.stdout)["suspicious"]
+    assert (first["audio_id"], first["reasons"][0]["reason"], second["audio_id"]) == ("c3", "asked_for", "c0")
+    with pytest.raises(InputError, match="holds no clip 'c99'"):
+        inspect(data, clips=["c3", "c99"])
 
 
 def test_what_is_not_prepared_is_refused(tmp_path: Path) -> None:

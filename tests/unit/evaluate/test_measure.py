@@ -89,6 +89,12 @@ def test_counts_leave_zeros_out_and_clips_without_speech_out_of_everything_else(
     assert score.wer is None
 
 
+def test_a_wrong_space_counts_between_spaces_even_where_every_word_is_right() -> None:
+    counts = measure(prediction("我要 水果", "我 要水 果")).counts
+    assert "substitutions" not in counts and "deletions" not in counts and "insertions" not in counts
+    assert (counts["spaced_words"], counts["spaced_errors"]) == (2, 3)
+
+
 def test_cmi_is_that_of_the_reference() -> None:
     assert measure(prediction("saya nak pergi kedai", "")).cmi == 0
     assert measure(prediction("x y z lah", "", words=tags("x/ms y/ms z/en lah/particle"))).cmi == pytest.approx(100 / 3)

@@ -5,7 +5,7 @@ Reads DIR/data/*.parquet (records only), DIR/stats.json and DIR/quarantine.jsonl
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -16,11 +16,13 @@ import numpy as np
 from rojak.data.clips import Refusal
 from rojak.data.shards import open_prepared
 from rojak.errors import InputError
-from rojak.evaluate.inspect.suspicion import Suspicion, Suspicions, speaking_rate
+from rojak.evaluate.inspect.suspicion import ASKED_FOR, Suspicion, Suspicions, speaking_rate
 from rojak.records import LANGUAGES, SPLITS, Utterance
 
 UNKNOWN = "not given"
 BINS = 30
+ABOVE_ALL = 100.0
+"""Weight that puts a clip before those with all suspicions together."""
 
 
 @dataclass(frozen=True)
@@ -64,23 +66,31 @@ class Survey:
     notes: list[str] = field(default_factory=list)
 
 
-def survey_prepared(prepared_dir: Path, count_tokens: Callable[[str], int] | None = None) -> Survey:
+def survey_prepared(
+    prepared_dir: Path, count_tokens: Callable[[str], int] | None = None, clips: Collection[str] = ()
+) -> Survey:
     """Go through every record of prepared data.
 
     Args:
         prepared_dir: Written by `prepare`.
         count_tokens: Label tokens of a transcript; None leaves their histogram out.
+        clips: Audio ids to be shown before all others.
 
     Raises:
-        InputError: The folder is no prepared data, or a file in it is broken.
+        InputError: The folder is no prepared data, a file in it is broken, or it holds no such clip.
     """
     records = [record for split in SPLITS for record in open_prepared(prepared_dir, split).records()]
     stats = read_stats(prepared_dir)
     tokens = [count_tokens(record.text) if count_tokens else None for record in records]
     judge = Suspicions(records)
     suspicious = []
+    if missing := set(clips) - {record.audio_id for record in records}:
+        raise InputError(
+            f"{prepared_dir} holds no clip {min(missing)!r}; its records and quarantine.jsonl name them all."
+        )
     for record, num_tokens in zip(records, tokens, strict=True):
-        if found := judge.of(record, num_tokens):
+        asked = [Suspicion(ASKED_FOR, "", ABOVE_ALL)] if record.audio_id in clips else []
+        if found := asked + judge.of(record, num_tokens):
             suspicious.append(SuspiciousClip(record, found))
     suspicious.sort(key=lambda clip: (-sum(one.weight for one in clip.suspicions), clip.record.audio_id))
     return Survey(
@@ -173,7 +183,7 @@ def read_stats(prepared_dir: Path) -> dict[str, Any]:
 def _read_quarantine(prepared_dir: Path) -> list[Refusal]:
     path = prepared_dir / "quarantine.jsonl"
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        return [Refusal(**json.loads(line)) for line in lines]
+        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+        return [Refusal(**json.loads(line)) for line in lines if line]
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); prepare the data again.") from None

@@ -10,7 +10,9 @@ from rojak.data.checks import MIN_SNR_SECONDS, count_syllables
 from rojak.records import LANGUAGES, Utterance
 from rojak.text.normalize import normalize
 
+ASKED_FOR = "asked_for"
 SUSPICIONS = {
+    ASKED_FOR: "named with --clip",
     "odd_rate": "spoken much faster or slower than the corpus: words may be missing or too many",
     "noisy": "the estimated speech-to-noise ratio is low",
     "other_language": "most words are in another language than the record says",

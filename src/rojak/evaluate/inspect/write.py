@@ -1,7 +1,7 @@
 """`rojak inspect`: survey prepared data and write DIR/inspect.html; give the same as a document for programs."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -24,6 +24,7 @@ def inspect(
     *,
     source: str | None = None,
     count_tokens: Callable[[str], int] | None = None,
+    clips: Collection[str] = (),
 ) -> tuple[Survey, Path]:
     """Write the page about prepared data.
 
@@ -32,14 +33,15 @@ def inspect(
         out: The page; by default PREPARED_DIR/inspect.html, which goes when the data is prepared anew.
         source: The corpus that was prepared, so that refused clips can be read and heard.
         count_tokens: Label tokens of a transcript.
+        clips: Audio ids to be shown before all others.
 
     Returns:
         What was found, and the page.
 
     Raises:
-        InputError: The folder is no prepared data, the corpus cannot be read, or the page cannot be written.
+        InputError: The folder is no prepared data, it holds no such clip, or corpus or page cannot be read or written.
     """
-    survey = survey_prepared(prepared_dir, count_tokens)
+    survey = survey_prepared(prepared_dir, count_tokens, clips)
     shown = list(islice(spread(survey.refusals), MAX_REFUSED))
     refused = find_refused(shown, source, survey.stats.get("settings", {}))
     path = out or prepared_dir / PAGE_NAME
