@@ -295,6 +295,20 @@ def test_changed_settings_are_refused_with_the_difference(
     train(config(tiny_dir, data_dir, whole_run, log_every_steps=5))
 
 
+def test_data_that_were_prepared_anew_are_refused(
+    tiny_dir: Path, data_dir: Path, tmp_path: Path, whole_run: Path
+) -> None:
+    run, data = tmp_path / "run", tmp_path / "data"
+    shutil.copytree(whole_run, run)
+    shutil.copytree(data_dir, data)
+    train(config(tiny_dir, data, run), allow_change=True)  # the same data elsewhere
+    stats = (data / "stats.json").read_text()
+    (data / "stats.json").write_text(stats.replace('"inputs": "', '"inputs": "0'))
+    with pytest.raises(ConfigError, match=r"was trained on other data: .*data was prepared anew since"):
+        train(config(tiny_dir, data, run))
+    train(config(tiny_dir, data, run), allow_change=True)
+
+
 def test_two_processes_cannot_share_a_run(tiny_dir: Path, data_dir: Path, tmp_path: Path) -> None:
     code = f"import pathlib, time\nfrom rojak.runs import locked\nwith locked(pathlib.Path({str(tmp_path)!r})):\n"
     code += "    print('held', flush=True)\n    time.sleep(60)"

@@ -86,6 +86,23 @@ def test_it_ends_early_when_nothing_gets_better(tiny_dir: Path, data_dir: Path, 
     summary = train(config(tiny_dir, data_dir, tmp_path / "run", **changes))
     assert summary.steps == 3
     assert train(config(tiny_dir, data_dir, tmp_path / "run", **changes)).steps == 3
+    changes["validation"] = validation | {"patience": 4}
+    assert train(config(tiny_dir, data_dir, tmp_path / "run", **changes), allow_change=True).steps == 5
+
+
+def test_a_metric_that_the_sample_cannot_measure_stops_the_run_at_once(
+    tiny_dir: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    validation = SETTINGS["validation"] | {"metric": "pier", "max_utterances": 1}  # type: ignore[operator]
+    utterances = Dataset(data_dir, ("validation",)).utterances
+    seed = next(
+        seed
+        for seed in range(100)
+        if utterances[np.random.default_rng(seed).permutation(len(utterances))[0]].language != "mixed"
+    )
+    with pytest.raises(TrainingError, match=r"None of the 1 validation utterances .* pier"):
+        train(config(tiny_dir, data_dir, tmp_path / "run", validation=validation, seed=seed))
+    assert len(events(tmp_path / "run", "validation")) == 1
 
 
 def test_every_metric_that_can_choose_is_measured() -> None:
@@ -198,6 +215,9 @@ def test_guard_sets_are_shown_beside_the_base_and_stop_a_run_that_forgets(
     good = tmp_path / "good"
     train(config(tiny_dir, data_dir, good, validation=validation, learning_rate=2e-3, **changes))
     assert events(good, "guards")[0]["all"] == pytest.approx(base["all"], rel=1e-5)
+    more = validation | {"guards": [*guards, {"name": "late"}]}
+    with pytest.raises(ConfigError, match="began without the guard late"):
+        train(config(tiny_dir, data_dir, good, validation=more, learning_rate=2e-3, **changes), allow_change=True)
     rows = events(good, "validation")
     assert [row["step"] for row in rows] == [2, 4, 6]
     assert rows[-1]["guard_all"] < base["all"]

@@ -189,10 +189,10 @@ def lr_find(
     settings = _load(config, overrides, dataset_path)
     from rich.progress import Progress
 
-    from rojak.data.dataset import Dataset
     from rojak.train.lr_finder import find_learning_rate, write_finding
+    from rojak.train.stages import open_training_data
 
-    data = Dataset(Path(settings.dataset_path), settings.train_splits)
+    data = open_training_data(settings)
     with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("raising the rate", total=steps)
         finding = find_learning_rate(

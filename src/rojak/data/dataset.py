@@ -3,9 +3,12 @@
 Reads prepared shards; `PreparedSplit` does the work for each split.
 """
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 
@@ -14,6 +17,7 @@ from rojak.data.shards import PreparedSplit
 from rojak.data.splice import Splice, render_splice
 from rojak.errors import InputError
 from rojak.records import LANGUAGES, Split, Utterance
+from rojak.runs import read_json
 
 
 def prompt_language(utterance: Utterance, mixed: str) -> str:
@@ -32,7 +36,7 @@ def prompt_language(utterance: Utterance, mixed: str) -> str:
 
 
 class Dataset:
-    """Records in memory, audio read when asked for; cheap to send to loader workers.
+    """Records in memory, audio read when asked for; sent to another process, it reads records when asked for too.
 
     Args:
         prepared_dir: Folder written by `rojak prepare`.
@@ -46,10 +50,25 @@ class Dataset:
         self.prepared_dir, self.splits = prepared_dir, tuple(splits)
         self._parts = [PreparedSplit(prepared_dir, split) for split in splits]
         self._places = [(part, row) for part in self._parts for row in range(len(part))]
-        self.utterances: list[Utterance] = [record for part in self._parts for record in part.records()]
+        self.utterances: Sequence[Utterance] = [record for part in self._parts for record in part.records()]
         if not self.utterances:
             raise InputError(f"{prepared_dir} has no utterances in {', '.join(splits)}; prepare more recordings.")
+        self._speakers = [utterance.speaker_id for utterance in self.utterances]
         self._splices: list[Splice] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the records behind: half a million of them would fill gigabytes in every loader worker."""
+        return {name: value for name, value in self.__dict__.items() if name != "utterances"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.utterances = _RecordsOnDemand(self._places, self._splices)
+
+    def mark(self) -> str:
+        """Give a hash that changes when the data are prepared anew from other recordings or settings."""
+        stats = read_json(self.prepared_dir / "stats.json")
+        told = json.dumps([stats.get("fingerprint"), stats.get("files")], sort_keys=True)
+        return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
 
     def keep_hours(self, hours: float, seed: int) -> None:
         """Keep a random part of so many hours, in the old order, and forget the rest."""
@@ -63,11 +82,14 @@ class Dataset:
         kept.sort()
         self._places = [self._places[index] for index in kept]
         self.utterances = [self.utterances[index] for index in kept]
+        self._speakers = [self._speakers[index] for index in kept]
 
     def set_splices(self, splices: Sequence[Splice]) -> None:
         """Let made utterances stand behind the recorded ones, in place of any that stood there."""
         self._splices = list(splices)
-        self.utterances = [*self.utterances[: len(self._places)], *(splice.record for splice in self._splices)]
+        made = [splice.record for splice in self._splices]
+        self.utterances = [*self.utterances[: len(self._places)], *made]
+        self._speakers = [*self._speakers[: len(self._places)], *(record.speaker_id for record in made)]
 
     def __len__(self) -> int:
         """Give the number of utterances."""
@@ -82,11 +104,34 @@ class Dataset:
 
     def voices_beside(self, index: int) -> Callable[[np.random.Generator, int], list[Samples]]:
         """Give a function that reads random recordings of other speakers than that of `index`, where there are any."""
-        speaker = self.utterances[index].speaker_id
+        speakers = self._speakers
 
         def draw(rng: np.random.Generator, count: int) -> list[Samples]:
-            candidates = rng.integers(len(self.utterances), size=8 * count).tolist()
-            others = [i for i in candidates if speaker is None or self.utterances[i].speaker_id != speaker]
+            candidates = rng.integers(len(speakers), size=8 * count).tolist()
+            others = [i for i in candidates if speakers[index] is None or speakers[i] != speakers[index]]
             return [self.read_audio(i) for i in (others or candidates)[:count]]
 
         return draw
+
+
+class _RecordsOnDemand(Sequence[Utterance]):
+    """The records of a data set, each made from its Arrow row when it is asked for."""
+
+    def __init__(self, places: Sequence[tuple[PreparedSplit, int]], splices: Sequence[Splice]) -> None:
+        self._places, self._splices = places, splices
+
+    def __len__(self) -> int:
+        return len(self._places) + len(self._splices)
+
+    @overload
+    def __getitem__(self, index: int) -> Utterance: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Utterance]: ...
+    def __getitem__(self, index: int | slice) -> Utterance | list[Utterance]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        if index >= len(self._places):
+            return self._splices[index - len(self._places)].record
+        part, row = self._places[index]
+        return part.record(row)

@@ -201,7 +201,8 @@ class PreparedSplit:
             tables = [file.read(columns=RECORD_COLUMNS) for file in self._files]
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError(f"{self.prepared_dir}: a {self.split} shard is broken ({error}); prepare again.") from None
-        self.table = pa.concat_tables(tables) if tables else SCHEMA.empty_table().drop(["audio"])
+        # In one chunk, so that a single record is found at once.
+        self.table = pa.concat_tables(tables).combine_chunks() if tables else SCHEMA.empty_table().drop(["audio"])
         self._first_rows: list[int] = []  # of each row group, over all shards
         self._groups: list[tuple[int, int]] = []  # (shard, row group in it)
         row = 0

@@ -16,6 +16,7 @@ from rojak.audio import SAMPLE_RATE
 from rojak.config.schema import AugmentConfig
 from rojak.data.noise import babble, mains_hum, mix_at_snr, pink_noise, reverberate, room_response
 from rojak.features.channel import CHANNELS
+from rojak.features.mel import WINDOW_SECONDS
 from rojak.features.recordings import recorded_noise, recorded_room
 
 Samples = npt.NDArray[np.float32]
@@ -28,17 +29,21 @@ def sample_rng(seed: int, epoch: int, audio_id: str) -> np.random.Generator:
     return np.random.default_rng((seed, epoch, zlib.crc32(audio_id.encode())))
 
 
-def draw_speed(config: AugmentConfig, rng: np.random.Generator) -> float:
-    """Give the sample's speed factor; among the first numbers drawn, so that the planner can know it too."""
-    return _draw_start(config, rng)[1]
+def draw_speed(config: AugmentConfig, rng: np.random.Generator, duration_s: float) -> float:
+    """Give the sample's speed factor; among the first numbers drawn, so that the planner can know it too.
+
+    Nothing is slowed down beyond Whisper's window: its last words would be cut off, and still stand in the label.
+    """
+    return _draw_start(config, rng, duration_s)[1]
 
 
-def _draw_start(config: AugmentConfig, rng: np.random.Generator) -> tuple[bool, float]:
+def _draw_start(config: AugmentConfig, rng: np.random.Generator, duration_s: float) -> tuple[bool, float]:
     """Give whether the sample is left clean, and its speed."""
     if config.clean_share and rng.random() < config.clean_share:
         return True, 1.0
     low, high = config.speed
-    return False, float(rng.uniform(low, high)) if high > low else low
+    speed = float(rng.uniform(low, high)) if high > low else low
+    return False, max(speed, min(1.0, duration_s / WINDOW_SECONDS))
 
 
 def augment(
@@ -55,7 +60,7 @@ def augment(
         rng: The sample's own, fresh.
         draw_voices: Gives recordings of other speakers for babble.
     """
-    is_clean, speed = _draw_start(config, rng)
+    is_clean, speed = _draw_start(config, rng, len(samples) / SAMPLE_RATE)
     if is_clean:
         return samples
     if speed != 1.0:

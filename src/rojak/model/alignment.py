@@ -71,7 +71,8 @@ def alignment_losses(
     for attention in output.cross_attentions:
         guided = attention[:, : attention.shape[1] // 2].float()
         inside = (guided * place[:, None]).sum(dim=3).clamp(min=1e-6)
-        looking = looking - inside.log().mean(dim=1)[timed].mean()
+        if timed.any():
+            looking = looking - inside.log().mean(dim=1)[timed].mean()
     return losses, naming + looking / len(output.cross_attentions)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from rojak.errors import TrainingError
 from rojak.model.labelling import Labelling
 from rojak.model.pieces import Piece, languages_of
 from rojak.model.whisper import MAX_TARGET_TOKENS, SpeechTokens
@@ -50,6 +51,27 @@ def locate_words(text: str, words: Sequence[Word]) -> list[Spoken] | None:
         position = at + len(word.word)
         found.append(Spoken(word.language, word.word, at, position))
     return found
+
+
+def check_lengths(utterances: Sequence[Utterance], num_tokens: Sequence[int], model_name: str) -> None:
+    """See that every transcript fits into Whisper's decoder.
+
+    Args:
+        utterances: Whose.
+        num_tokens: Label tokens of each text.
+        model_name: Whose tokens they are, for the message.
+
+    Raises:
+        TrainingError: Names the clips and what to do.
+    """
+    limit = MAX_TARGET_TOKENS - 5  # four of the prompt, and end-of-text
+    long = [one.audio_id for one, count in zip(utterances, num_tokens, strict=True) if count > limit]
+    if long:
+        shown = ", ".join(long[:3]) + (" …" if len(long) > 3 else "")
+        raise TrainingError(
+            f"{len(long)} transcript(s) hold more tokens of {model_name} than Whisper's decoder ({MAX_TARGET_TOKENS}): "
+            f"{shown}; prepare the data again with --model {model_name}, which leaves them out."
+        )
 
 
 def label(tokens: SpeechTokens, utterance: Utterance, language: str) -> Label:

@@ -5,7 +5,7 @@ of (seed, epoch, audio_id).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -47,6 +47,11 @@ class Batch:
     audio_ids: tuple[tuple[str, ...], ...]
     speech_s: float
     padded_s: float
+
+    def pin_memory(self) -> "Batch":
+        """Move the tensors to where a GPU copies them from while it computes; torch's loader calls this."""
+        tensors = ("waveforms", "inputs", "labels", "times", "weights")
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in tensors})
 
     def clips(self) -> tuple[str, ...]:
         """Give the audio ids of all clips, in order."""
@@ -111,7 +116,7 @@ class BatchBuilder:
         position = 0
         for clip in window.clips:
             utterance = self._data.utterances[clip.index]
-            speed = draw_speed(augmentation, sample_rng(self._seed, epoch, utterance.audio_id))
+            speed = draw_speed(augmentation, sample_rng(self._seed, epoch, utterance.audio_id), utterance.duration)
             rng = sample_rng(self._seed, epoch, utterance.audio_id)
             samples = augment(
                 self._data.read_audio(clip.index), augmentation, rng, self._data.voices_beside(clip.index)

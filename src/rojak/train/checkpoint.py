@@ -48,6 +48,8 @@ class RunState:
     stale: int = 0
     """Validations since the last better one."""
     ended_early: bool = False
+    data_mark: str | None = None
+    """Hash of the prepared data (`Dataset.mark`); None in runs that began before it was kept."""
     parts: int = 1
     """Pieces into which micro-batches are cut since memory ran out."""
 

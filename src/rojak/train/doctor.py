@@ -27,6 +27,7 @@ from rojak.runs import explain_os_error
 from rojak.train.checkpoint import find_fault, load_checkpoint, newest_valid
 from rojak.train.devices import choose_compute
 from rojak.train.loop import Trainer
+from rojak.train.stages import open_training_data
 
 MIN_DISK_GB = 5.0
 MAX_TRAINED_SHARE = 0.10
@@ -103,7 +104,7 @@ def _rehearse(config: TrainConfig, place: Path) -> Iterator[Check]:
     def model() -> str:
         small = config.validation.model_copy(update={"max_utterances": 2, "max_new_tokens": 16})
         changes = {"validation": small, "loader_workers": 0, "output_dir": str(place)}
-        data = Dataset(Path(config.dataset_path), config.train_splits)
+        data = open_training_data(config)
         trainers.append(Trainer(config.model_copy(update=changes), place, data))
         return f"{config.model_name} is there"
 
@@ -205,7 +206,7 @@ def _codecs() -> str:
 
 
 def _dataset(config: TrainConfig) -> str:
-    data = Dataset(Path(config.dataset_path), config.train_splits)
+    data = open_training_data(config)
     checked = Dataset(Path(config.dataset_path), ("validation",))
     hours = sum(utterance.duration for utterance in data.utterances) / 3600
     data.read_audio(0)

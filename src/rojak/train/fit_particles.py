@@ -77,6 +77,7 @@ def fit_particles(model_name: str, data_dir: Path, options: FitOptions | None = 
     if folder is None:
         raise InputError(f"{model_name} is not a folder; give a run or a model on this machine.")
     whisper = replace(load_any(model_name), restoration=None)
+    whisper.network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     train = Dataset(data_dir, ("train",))
     chosen = _choose(train, options.max_utterances)
     counts = Counter(form for index in chosen for form in particle_forms(train.utterances[index].words or ()))

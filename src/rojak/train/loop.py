@@ -17,7 +17,7 @@ import torch
 
 from rojak.config.schema import TrainConfig
 from rojak.data.dataset import Dataset
-from rojak.errors import TrainingError
+from rojak.errors import ConfigError, TrainingError
 from rojak.evaluate.metrics import METRICS
 from rojak.features.augment import mask_features
 from rojak.model.adapters import count_parameters
@@ -54,10 +54,10 @@ from rojak.train.optim import (
 )
 from rojak.train.processes import Processes
 from rojak.train.push import push
-from rojak.train.rundir import bring_up_to_date, replace_folder, settle_config
+from rojak.train.rundir import bring_up_to_date, check_config, replace_folder, write_config
 from rojak.train.runlog import RunLog, Throughput, used_memory
-from rojak.train.signals import StopRequest, stop_on_signals
-from rojak.train.stages import Curriculum, StepPlan, derive_seed, longest_batch_s
+from rojak.train.signals import StopRequest, exit_code, stop_on_signals
+from rojak.train.stages import Curriculum, StepPlan, derive_seed, longest_batch_s, open_training_data
 from rojak.train.validate import Validator
 
 HEAD = "alignment_head."
@@ -97,13 +97,13 @@ def train(
 def _train(config: TrainConfig, allow_change: bool, on_validation: Callable[[int, float], None] | None) -> TrainSummary:
     run = Path(config.output_dir)
     processes = Processes()
-    data = Dataset(Path(config.dataset_path), config.train_splits)
-    if config.max_hours:
-        data.keep_hours(config.max_hours, config.seed)
+    data = open_training_data(config)
     with locked(run) if processes.is_first else nullcontext(), stop_on_signals() as stop:
+        if processes.is_first and not allow_change:
+            check_config(run, config)
+        trainer = Trainer(config, run, data, processes, allow_change=allow_change)
         if processes.is_first:
-            settle_config(run, config, allow_change=allow_change)
-        trainer = Trainer(config, run, data, processes)
+            write_config(run, config)
         total, quiet = trainer.curriculum.total_steps, not processes.is_first
         with (
             RunLog(run, trainer.state.step, total, config, quiet=quiet) as log,
@@ -118,7 +118,10 @@ def _train(config: TrainConfig, allow_change: bool, on_validation: Callable[[int
 class Trainer:
     """A model being trained: weights, optimiser, and where the run stands."""
 
-    def __init__(self, config: TrainConfig, run: Path, data: Dataset, processes: Processes | None = None) -> None:
+    def __init__(
+        self, config: TrainConfig, run: Path, data: Dataset, processes: Processes | None = None, *,
+        allow_change: bool = False,
+    ) -> None:  # fmt: skip
         self.config = config
         self.run = run
         self.notes: list[str] = []
@@ -140,6 +143,7 @@ class Trainer:
         self.on_validation: Callable[[int, float], None] | None = None
         self.state = RunState(num_processes=config.windows.num_processes or self.processes.count)
         self._restore()
+        self._settle(data.mark(), allow_change=allow_change)
         self.curriculum = Curriculum(config, data, self.whisper.tokens, self.state.num_processes)
         # Without a log (doctor, lr-find) a finding is a note; `train` puts one in place that writes into the log.
         self.health = Health(config, self.curriculum.total_steps, lambda finding: self.notes.append(finding.message))
@@ -158,6 +162,23 @@ class Trainer:
         if self.state.loss_scale:
             self.scaler.load_state_dict(self.state.loss_scale)
         self.notes.append(f"Continuing from {folder.name}.")
+
+    def _settle(self, data_mark: str, *, allow_change: bool) -> None:
+        """Hold a continued run against the data and the settings that it goes on with."""
+        state, validation = self.state, self.config.validation
+        if state.data_mark not in (None, data_mark) and not allow_change:
+            raise ConfigError(
+                f"{self.run} was trained on other data: {self.config.dataset_path} was prepared anew since; "
+                "choose another output_dir, or continue it all the same with --allow-change."
+            )
+        state.data_mark = data_mark
+        state.ended_early = validation.patience is not None and state.stale >= validation.patience
+        new = [guard.name for guard in validation.guards if state.step and guard.name not in state.guard_base]
+        if new:
+            raise ConfigError(
+                f"{self.run} began without the guard {new[0]}, so the base's loss on it is not known; "
+                "take it out, or choose another output_dir."
+            )
 
     def run_to_end(self, log: RunLog, stop: StopRequest) -> TrainSummary:
         """Take every step that is left; validate, checkpoint and log on the way."""
@@ -183,7 +204,8 @@ class Trainer:
             waited_s = time.perf_counter() - started
             figures = self._step(plan, batches)
             figures |= {"wait_s": waited_s, "step_s": time.perf_counter() - started}
-            stop.signum = self.processes.agree(stop.signum)
+            # Asked once a step: all processes must stop at the same place, and a signal may come at any moment.
+            stopping = self.processes.agree(stop.signum)
             self.state.step += 1
             self.state.stage_index, self.state.step_in_stage = plan.stage.index, plan.step_in_stage + 1
             self.state.audio_s += figures["audio_s"]
@@ -199,17 +221,17 @@ class Trainer:
             validate = self.state.step % every == 0 or stage_ends
             checkpoint = self.config.checkpoint_every_steps or every
             broken = self._validate(log, plan) if validate else None
-            if validate or self.state.step % checkpoint == 0 or stop.signum is not None:
+            if validate or self.state.step % checkpoint == 0 or stopping is not None:
                 self._save()
             if broken:
                 raise TrainingError(broken)
             if self.state.ended_early:
                 break
-            if stop.signum is not None and not last:
+            if stopping is not None and not last:
                 log.say(f"Stopped at step {self.state.step}; the same command continues from here.")
-                log.event("stopped", step=self.state.step, signal=stop.signum)
+                log.event("stopped", step=self.state.step, signal=stopping)
                 self.processes.close()
-                raise SystemExit(stop.exit_code)
+                raise SystemExit(exit_code(stopping))
         return self._finish(log)
 
     def _announce(self, log: RunLog) -> None:
@@ -326,7 +348,8 @@ class Trainer:
             self.health.after_validation(self.state.step, result.metrics | result.signs)
             figures = [f"{METRICS[name].title} {value:.1%}" for name, value in result.metrics.items()]
             log.say(f"Step {self.state.step}: validation {' · '.join([*figures, *map(str, guarded)])}")
-        broken: str | None = self.processes.from_first(broken_sentence(guarded, self.state.step, self.run))
+        told = broken_sentence(guarded, self.state.step, self.run) or (result and self.validator.unmeasurable(result))
+        broken: str | None = self.processes.from_first(told)
         if broken is None:
             badness = self.processes.from_first(result.badness(self.config.validation.metric) if result else None)
             self._note_badness(log, badness)

@@ -20,21 +20,30 @@ HARMLESS = {"output_dir", "loader_workers", "log_every_steps", "tensorboard", "w
 """Settings that a continued run may change: they do not touch the result."""
 
 
-def settle_config(run: Path, config: TrainConfig, *, allow_change: bool) -> None:
-    """Write the configuration of a new run; compare it with that of a run to be continued."""
+def check_config(run: Path, config: TrainConfig) -> None:
+    """Compare a configuration with that of the run to be continued; a run without a checkpoint begins anew.
+
+    Raises:
+        ConfigError: Names the settings that differ.
+    """
     path = run / CONFIG_FILE
+    if not path.exists() or not any((run / "checkpoints").glob("step-*[0-9]")):
+        return
+    before = _flat(_with_new_settings(yaml.safe_load(path.read_text(encoding="utf-8"))))
+    now = _flat(config.model_dump(mode="json"))
+    changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in HARMLESS)
+    if changed:
+        differences = ", ".join(f"{key}: {before.get(key)} → {now.get(key)}" for key in changed)
+        raise ConfigError(
+            f"{run} holds a run with other settings ({differences}); "
+            "choose another output_dir, or continue it all the same with --allow-change."
+        )
+
+
+def write_config(run: Path, config: TrainConfig) -> None:
+    """Write what was asked for into the run's directory."""
     values = config.model_dump(mode="json")
-    if path.exists() and not allow_change:
-        before = _flat(_with_new_settings(yaml.safe_load(path.read_text(encoding="utf-8"))))
-        now = _flat(values)
-        changed = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in HARMLESS)
-        if changed:
-            differences = ", ".join(f"{key}: {before.get(key)} → {now.get(key)}" for key in changed)
-            raise ConfigError(
-                f"{run} holds a run with other settings ({differences}); "
-                "choose another output_dir, or continue it all the same with --allow-change."
-            )
-    write_bytes(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
+    write_bytes(run / CONFIG_FILE, yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode())
 
 
 def _with_new_settings(stored: Any) -> Any:

@@ -13,10 +13,10 @@ class StopRequest:
 
     signum: int | None = None
 
-    @property
-    def exit_code(self) -> int:
-        """128 + the signal's number, as shells do: 130 for Ctrl-C, 143 for SIGTERM."""
-        return 128 + (self.signum or 0)
+
+def exit_code(signum: int) -> int:
+    """Give 128 + the signal's number, as shells do: 130 for Ctrl-C, 143 for SIGTERM."""
+    return 128 + signum
 
 
 @contextmanager

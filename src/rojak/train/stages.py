@@ -5,9 +5,10 @@ Takes the configuration and the training data; gives, for any step of the run, t
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from rojak.features.augment import draw_speed, sample_rng
 from rojak.features.mel import WINDOW_SECONDS
 from rojak.features.recordings import list_recordings
 from rojak.features.windows import Clip, Window, plan_step
-from rojak.model.labels import PROMPT_TOKENS, label
+from rojak.model.labels import PROMPT_TOKENS, check_lengths, label
 from rojak.model.whisper import MAX_TARGET_TOKENS, SpeechTokens
 from rojak.train.batch import Batch, BatchBuilder
 
@@ -60,8 +61,24 @@ class StepPlan:
     micro_batches: list[list[Window]]
 
 
+def open_training_data(config: TrainConfig) -> Dataset:
+    """Open the utterances that a run trains on.
+
+    Raises:
+        InputError: No prepared data there.
+    """
+    data = Dataset(Path(config.dataset_path), config.train_splits)
+    if config.max_hours:
+        data.keep_hours(config.max_hours, config.seed)
+    return data
+
+
 class Curriculum:
-    """All stages over one training set."""
+    """All stages over one training set.
+
+    Raises:
+        TrainingError: A mixture cannot be made, or a transcript is too long for the model.
+    """
 
     def __init__(self, config: TrainConfig, data: Dataset, tokens: SpeechTokens, num_processes: int = 1) -> None:
         self._config = config
@@ -72,6 +89,7 @@ class Curriculum:
             len(label(tokens, utterance, prompt_language(utterance, config.mixed_language_token)).ids)
             for utterance in data.utterances
         ]
+        check_lengths(data.utterances, self._num_tokens, config.model_name)
         self._num_processes = num_processes
         self.clips_per_step = config.batch_size * config.gradient_accumulation_steps
         self.stages = _with_schedules([self._stage(index, stage) for index, stage in enumerate(config.stages)])
@@ -122,7 +140,7 @@ class Curriculum:
     def _clip(self, index: int, stage: Stage, epoch: int) -> Clip:
         utterance = self._data.utterances[index]
         rng = sample_rng(self._config.seed, self._global_epoch(stage, epoch), utterance.audio_id)
-        duration = utterance.duration / draw_speed(stage.config.augment, rng)
+        duration = utterance.duration / draw_speed(stage.config.augment, rng, utterance.duration)
         return Clip(index, duration, utterance.speaker_id or utterance.audio_id, self._num_tokens[index])
 
     def _global_epoch(self, stage: Stage, epoch: int) -> int:
@@ -131,8 +149,12 @@ class Curriculum:
 
     def build(self, plan: StepPlan, number: int) -> Batch:
         """Build the tensors of one micro-batch of a plan."""
-        epoch = self._global_epoch(plan.stage, plan.epoch)
-        return self._builder.build(plan.micro_batches[number], plan.stage.config.augment, epoch)
+        return self.build_windows(plan.stage.index, plan.epoch, plan.micro_batches[number])
+
+    def build_windows(self, stage_index: int, epoch: int, windows: Sequence[Window]) -> Batch:
+        """Build the tensors of some windows of a stage's epoch."""
+        stage = self.stages[stage_index]
+        return self._builder.build(windows, stage.config.augment, self._global_epoch(stage, epoch))
 
 
 def longest_batch_s(windows: WindowsConfig, batch_size: int) -> float:

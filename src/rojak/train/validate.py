@@ -14,12 +14,15 @@ from rojak.evaluate.decode import Context, DecodeOptions
 from rojak.evaluate.metrics import METRICS
 from rojak.evaluate.predict import predict
 from rojak.evaluate.score import ScoreOptions, score_predictions
+from rojak.model.labels import check_lengths
 from rojak.model.whisper import Whisper
 from rojak.train.heldout import heldout_loss
 
 SHOWN = ("wer", "cer", "language_accuracy", "particle_recall")
 """Measures that every validation tells, beside the one that chooses."""
 SIGNS = ("runaway_rate", "repeat_rate", "empty_rate")
+OF_THE_OUTPUT = ("particle_precision", "switch_precision")
+"""Measures over what was decoded; early in a run there may be nothing yet."""
 NUM_SAMPLES = 8
 
 
@@ -41,7 +44,11 @@ class ValidationResult:
 
 
 class Validator:
-    """Holds the sample, so that every validation of a run decodes the same utterances."""
+    """Holds the sample, so that every validation of a run decodes the same utterances.
+
+    Raises:
+        TrainingError: A transcript is too long for the model.
+    """
 
     def __init__(self, config: TrainConfig, whisper: Whisper) -> None:
         self._config = config
@@ -51,10 +58,24 @@ class Validator:
         self._indices: list[int] = sorted(chosen.tolist())
         self._whisper = whisper
         self._metric = config.validation.metric
+        check_lengths(
+            self._data.utterances,
+            [len(whisper.tokens.encode(utterance.text)) for utterance in self._data.utterances],
+            config.model_name,
+        )
         self.context: Context = config.validation.context or (
             "full" if config.windows.mode in ("pad", "pack") else "trim"
         )
         self._options = DecodeOptions(context=self.context, max_new_tokens=config.validation.max_new_tokens)
+
+    def unmeasurable(self, result: ValidationResult) -> str | None:
+        """Say that the sample cannot tell what is best; None where it can, or where the output alone is too poor."""
+        if self._metric in result.metrics or self._metric in OF_THE_OUTPUT:
+            return None
+        return (
+            f"None of the {len(self._indices)} validation utterances holds anything that {self._metric} could be "
+            "measured on; set another validation.metric, or a larger validation.max_utterances."
+        )
 
     def run(self) -> ValidationResult:
         """Decode and score; the model must be in evaluation mode."""

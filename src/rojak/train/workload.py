@@ -18,7 +18,7 @@ from rojak.model.names import model_path, token_counter
 from rojak.model.whisper import SpeechTokens
 from rojak.records import LANGUAGES, Utterance
 from rojak.train.costs import PROMPT_TOKENS, Load
-from rojak.train.stages import Curriculum
+from rojak.train.stages import Curriculum, open_training_data
 
 Mode = Literal["pad", "trim", "pack", "mixed"]
 SAMPLED_STEPS = 24
@@ -86,9 +86,9 @@ def read_data(config: TrainConfig, hours: float | None) -> Dataset:
         InputError: The data are not there and no hours were given.
     """
     if hours is not None:
-        return cast(Dataset, MadeData(hours, config.seed))
+        return cast(Dataset, MadeData(min(hours, config.max_hours or hours), config.seed))
     try:
-        return Dataset(Path(config.dataset_path), config.train_splits)
+        return open_training_data(config)
     except InputError as error:
         raise InputError(f"{str(error).rstrip('.')}; or say how much speech there will be with --hours 50.") from error
 

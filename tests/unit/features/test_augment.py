@@ -55,9 +55,20 @@ def test_noise_is_mixed_at_the_ratio_asked_for(kind: str, snr_db: float) -> None
 
 def test_speed_changes_the_length_by_the_factor_the_planner_draws() -> None:
     config = AugmentConfig(speed=(0.8, 1.25))
-    speed = draw_speed(config, sample_rng(1, 0, "a"))
+    speed = draw_speed(config, sample_rng(1, 0, "a"), 3.0)
     assert len(run(config)) == pytest.approx(len(speech()) / speed, abs=2)
     assert 0.8 <= speed <= 1.25
+
+
+def test_nothing_is_slowed_down_beyond_the_window() -> None:
+    config = AugmentConfig(speed=(0.8, 0.9))
+    for duration_s in (24.0, 26.0, 29.5, 30.0):
+        speed = draw_speed(config, sample_rng(1, 0, "a"), duration_s)
+        assert duration_s / speed <= 30.0 + 1e-9
+    assert draw_speed(config, sample_rng(1, 0, "a"), 20.0) < 0.9
+    long = np.tile(speech(), 60)[: round(29.5 * 16_000)]
+    heard = augment(long, config, sample_rng(1, 0, "a"), voices)
+    assert len(heard) == pytest.approx(30 * 16_000, abs=2)
 
 
 def test_share_is_kept() -> None:
@@ -169,7 +180,7 @@ def test_a_share_is_left_clean_and_the_planner_knows() -> None:
     clean = 0
     for number in range(200):
         heard = run(config, audio_id=f"{number}")
-        speed = draw_speed(config, sample_rng(1, 0, f"{number}"))
+        speed = draw_speed(config, sample_rng(1, 0, f"{number}"), 3.0)
         assert len(heard) == pytest.approx(len(speech()) / speed, abs=2)
         clean += np.array_equal(heard, speech())
     assert 60 <= clean <= 100

@@ -5,7 +5,9 @@ import torch
 
 from rojak.config.schema import AugmentConfig, LossConfig, TrainConfig
 from rojak.data.dataset import Dataset
+from rojak.errors import TrainingError
 from rojak.features.windows import Clip, Window
+from rojak.model.labels import check_lengths
 from rojak.model.micro import build_tokenizer
 from rojak.model.whisper import IGNORED, SpeechTokens, load_whisper
 from rojak.records import Utterance, Word
@@ -86,6 +88,27 @@ def built(data_dir: Path, tiny_dir: Path) -> tuple[SpeechTokens, Dataset, BatchB
 
 def build(builder: BatchBuilder, *windows: Window) -> Batch:
     return builder.build(windows, AugmentConfig(), 0)
+
+
+def test_every_tensor_is_pinned_for_a_gpu(
+    built: tuple[SpeechTokens, Dataset, BatchBuilder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, data, builder = built
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor + 0)
+    batch = build(builder, Window((Clip(0, data.utterances[0].duration, "", 0),), 5.0))
+    pinned = batch.pin_memory()
+    for name, value in vars(batch).items():
+        if isinstance(value, torch.Tensor):
+            assert getattr(pinned, name) is not value and torch.equal(getattr(pinned, name), value)
+        else:
+            assert getattr(pinned, name) is value
+
+
+def test_a_transcript_too_long_for_the_decoder_is_told_before_training() -> None:
+    clips = [Utterance(audio_id=f"c{n}", audio_filepath="", text="a", duration=9.0) for n in range(3)]
+    check_lengths(clips, [443, 1, 2], "m")
+    with pytest.raises(TrainingError, match=r"1 transcript\(s\).*: c1; .*--model m"):
+        check_lengths(clips, [443, 444, 2], "m")
 
 
 def test_a_window_without_speech_teaches_to_say_nothing(built: tuple[SpeechTokens, Dataset, BatchBuilder]) -> None:

@@ -151,6 +151,12 @@ def test_the_plan_is_that_of_training(tiny_dir: Path, data_dir: Path) -> None:
     assert [in_trim.plan(step.stage, step.step_in_stage) for step in reversed(steps)] == steps[::-1]
 
 
+def test_max_hours_is_heeded(data_dir: Path) -> None:
+    some = config(dataset_path=str(data_dir), max_hours=0.01)
+    assert sum(u.duration for u in read_data(some, None).utterances) <= 36.0
+    assert sum(u.duration for u in read_data(config(max_hours=2.0), 500.0).utterances) <= 2.001 * 3600
+
+
 def test_missing_data_and_bad_tables_get_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--hours 50"):
         read_data(config(dataset_path=str(tmp_path / "none")), None)

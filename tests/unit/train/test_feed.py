@@ -1,4 +1,4 @@
-"""Loader workers: that they end when the process that trains is killed."""
+"""Loader workers: when they end, when they do not, and what becomes of bad input in them."""
 
 import os
 import signal
@@ -15,6 +15,7 @@ TRAINER = """
 import time
 from types import SimpleNamespace
 
+from rojak.errors import InputError
 from rojak.train.checkpoint import RunState
 from rojak.train.feed import feed
 from rojak.train.processes import Processes
@@ -22,10 +23,15 @@ from rojak.train.processes import Processes
 
 class Curriculum:
     def steps_from(self, stage_index, step_in_stage):
-        return iter([SimpleNamespace(micro_batches=[[SimpleNamespace(length_s=1.0)]])] * 1000)
+        for epoch in range(1000):
+            yield SimpleNamespace(
+                stage=SimpleNamespace(index=0), epoch=epoch, micro_batches=[[SimpleNamespace(length_s=1.0)]]
+            )
 
-    def build(self, plan, number):
-        return number
+    def build_windows(self, stage_index, epoch, windows):
+        if epoch == 40:
+            raise InputError("noise.wav is silent.")
+        return epoch
 
 
 if __name__ == "__main__":
@@ -33,7 +39,20 @@ if __name__ == "__main__":
     for _ in range(4):
         next(feeding)
     print("fed", flush=True)
+"""
+SLEEPING = """
     time.sleep(300)
+"""
+INTERRUPTED = """
+    import os, signal
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.killpg(os.getpgid(0), signal.SIGINT)
+    time.sleep(0.5)
+    print([next(feeding) for _ in range(36)] == list(range(4, 40)))
+    try:
+        next(feeding)
+    except InputError as error:
+        print(error)
 """
 
 
@@ -52,7 +71,7 @@ def running_with(mark: str) -> set[int]:
 )
 def test_loader_workers_end_with_a_trainer_that_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "trainer.py"
-    script.write_text(TRAINER)
+    script.write_text(TRAINER + SLEEPING)
     environment = {**os.environ, "ROJAK_TEST_TRAINER": str(tmp_path), "PYTHONWARNINGS": "ignore"}
     mark = f"ROJAK_TEST_TRAINER={tmp_path}"
     with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment) as trainer:
@@ -67,3 +86,13 @@ def test_loader_workers_end_with_a_trainer_that_is_killed(tmp_path: Path) -> Non
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left, "a worker outlives the trainer"
+
+
+def test_ctrl_c_is_for_the_trainer_and_bad_input_in_a_worker_stays_one_sentence(tmp_path: Path) -> None:
+    script = tmp_path / "trainer.py"
+    script.write_text(TRAINER + INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(script)],
+        capture_output=True, text=True, timeout=120, check=False, start_new_session=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["fed", "True", "noise.wav is silent."], done.stderr

@@ -45,7 +45,7 @@ def test_once_shows_curves_samples_and_warnings(tmp_path: Path) -> None:
 
 def test_an_ended_run_says_what_happened_and_the_live_view_returns(tmp_path: Path) -> None:
     write(tmp_path / "log.jsonl", [*ROWS, {"event": "end", "step": 40}, {"event": "summary", "step": 40, "lines": []}])
-    assert "The training loss fell from 3.00 to 1.00." in shown(tmp_path)
+    assert "The training loss of stage noisy was 1.00." in shown(tmp_path)
     with (tmp_path / "screen").open("w") as file:
         watch(tmp_path, Console(file=file), interval_s=0.0)
 
