@@ -7,8 +7,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from rojak.records import Language
-
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -42,7 +40,9 @@ class AugmentConfig(Section):
     clean_share: Share = Field(default=0.0, description="Share of samples whose sound is left as it is.")
     noise_share: Share = Field(default=0.0, description="Share of samples that get background noise.")
     noise_snr_db: tuple[float, float] = Field(default=(5.0, 20.0), description="Range of the mixed-in ratio, dB.")
-    noise_kinds: tuple[Literal["babble", "pink", "hum", "recorded"], ...] = ("babble", "pink", "hum")
+    noise_kinds: tuple[Literal["babble", "pink", "hum", "recorded"], ...] = Field(
+        default=("babble", "pink", "hum"), description="Made from other clips or by formula, or from `noise_dirs`."
+    )
     noise_dirs: tuple[str, ...] = Field(default=(), description="Folders of noise for the kind `recorded`.")
     reverb_share: Share = Field(default=0.0, description="Share of samples that get a room response.")
     room_dirs: tuple[str, ...] = Field(default=(), description="Folders of room responses; none: made ones.")
@@ -75,13 +75,13 @@ class AugmentConfig(Section):
 class StageConfig(Section):
     """One stage of the curriculum."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="Letters, digits, - and _; each once.")
     mixture: tuple[MixtureComponent, ...] = (MixtureComponent(),)
     num_epochs: float | None = Field(default=None, gt=0, description="Passes over the selected utterances.")
     max_steps: int | None = Field(default=None, gt=0, description="Optimiser steps; wins over num_epochs.")
     learning_rate: float | None = Field(default=None, gt=0, description="Peak; default: the run's.")
     augment: AugmentConfig = AugmentConfig()
-    windows: "WindowsConfig | None" = Field(default=None, description="Default: the run's.")
+    windows: "WindowsConfig | None" = Field(default=None, description="As `windows`; default: the run's.")
     fresh_optimizer: bool = Field(
         default=False, description="Begin the stage with an empty optimiser and a learning-rate schedule of its own."
     )
@@ -90,7 +90,9 @@ class StageConfig(Section):
 class WindowsConfig(Section):
     """How clips are laid into the encoder's 30-s window; see docs/way-of-the-data.md."""
 
-    mode: Literal["pad", "trim", "pack", "mixed"] = "mixed"
+    mode: Literal["pad", "trim", "pack", "mixed"] = Field(
+        default="mixed", description="One clip and silence; one clip alone; clips end to end; the last two mixed."
+    )
     trim_share: Share = Field(default=0.5, description="`mixed`: share of clips that are trimmed; the rest is packed.")
     timestamp_share: Share = Field(default=0.5, description="`pack`: share of windows whose labels keep timestamps.")
     pack_seconds: float = Field(
@@ -127,10 +129,10 @@ class OptimizerConfig(Section):
     )
     warmup_ratio: Share = Field(default=0.05, description="Share of the steps in which the rate rises.")
     min_learning_rate_ratio: Share = Field(default=0.05, description="Where the cosine ends, relative to the peak.")
-    weight_decay: float = Field(default=0.01, ge=0)
-    betas: tuple[Share, Share] = (0.9, 0.98)
-    eps: float = Field(default=1e-6, gt=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0, description="Of matrices; biases and norms are not decayed.")
+    betas: tuple[Share, Share] = Field(default=(0.9, 0.98), description="Adam's decay of its two moments.")
+    eps: float = Field(default=1e-6, gt=0, description="Adam's smallest divisor.")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="Larger gradients are scaled down to this norm.")
 
 
 MetricName = Literal[
@@ -145,9 +147,9 @@ MetricName = Literal[
 class GuardConfig(Section):
     """A set of validation utterances whose loss is compared with the base model's, so that forgetting is seen."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="Letters, digits, - and _.")
     select: str = Field(default="true", description='Expression over record fields, e.g. `language == "en"`.')
-    max_utterances: int = Field(default=100, gt=0)
+    max_utterances: int = Field(default=100, gt=0, description="Drawn from those selected.")
     max_rise: float | None = Field(
         default=None, gt=0, description="Stop when the loss is so much above the base's; default: only show it."
     )
@@ -158,7 +160,9 @@ class ValidationConfig(Section):
 
     every_steps: int | None = Field(default=None, gt=0, description="Default: ten times a run.")
     max_utterances: int = Field(default=200, gt=0, description="Validation utterances decoded each time.")
-    metric: MetricName = Field(default="wer", description="What the best checkpoint is best at.")
+    metric: MetricName = Field(
+        default="wer", description="What the best checkpoint is best at; any rate of docs/metrics.md."
+    )
     max_new_tokens: int = Field(default=224, gt=0, description="Longest transcript; OpenAI's limit for a window.")
     keep_best: int = Field(default=3, ge=1, description="Checkpoints kept by the metric, beside the newest.")
     context: Literal["full", "trim"] | None = Field(
@@ -179,21 +183,23 @@ class TrainConfig(Section):
     model_name: str = Field(default="rojak-micro", description="`rojak-micro`, a model folder, or a hub id.")
     dataset_path: str = Field(description="Folder written by `rojak prepare`.")
     output_dir: str = Field(description="Run directory; an unfinished run in it is continued.")
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, description="Of everything random.")
 
     adapter: Literal["lora", "none"] = Field(default="lora", description="`none` trains every weight.")
     freeze_encoder: bool = Field(
         default=False, description="With `adapter: none`, train the decoder only; for LoRA see lora_scope."
     )
     use_4bit: bool = Field(default=False, description="QLoRA: the frozen base in 4-bit NF4 (needs bitsandbytes).")
-    lora_r: int = Field(default=32, ge=1)
-    lora_alpha: int = Field(default=64, ge=1)
-    lora_dropout: Share = 0.05
+    lora_r: int = Field(default=32, ge=1, description="Rank of the adapter.")
+    lora_alpha: int = Field(default=64, ge=1, description="Its output is scaled by alpha / r.")
+    lora_dropout: Share = Field(default=0.05, description="Share of its inputs that are left out in a step.")
     use_rslora: bool = Field(default=False, description="Scale by alpha / √r (Kalajdzievski, 2023).")
     use_dora: bool = Field(default=False, description="Split weights into size and direction (Liu et al., 2024).")
     lora_scope: Literal["all", "encoder", "decoder"] = Field(default="all", description="Where adapters are put.")
     lora_target_modules: tuple[Literal["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"], ...] = Field(
-        default=("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"), min_length=1
+        default=("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
+        min_length=1,
+        description="Which matrices get an adapter: those of attention, those of the feed-forward layers.",
     )
     alignment_weight: float = Field(
         default=0.0,
@@ -207,10 +213,12 @@ class TrainConfig(Section):
     gradient_accumulation_steps: int = Field(
         default=1, ge=1, description="batch_size × this is the clips of a step, by however many processes."
     )
-    learning_rate: float = Field(default=1e-4, gt=0)
+    learning_rate: float = Field(default=1e-4, gt=0, description="Peak; `rojak lr-find` measures one.")
     optimizer: OptimizerConfig = OptimizerConfig()
     loss: LossConfig = LossConfig()
-    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        default="auto", description="Number format; `auto`: bf16 where it is fast, else fp16 on a GPU, else fp32."
+    )
     gradient_checkpointing: Literal["auto", "on", "off"] = Field(
         default="auto", description="Recompute instead of keeping activations; `auto`: when a GPU's memory asks for it."
     )
@@ -219,7 +227,7 @@ class TrainConfig(Section):
 
     windows: WindowsConfig = WindowsConfig()
     stages: tuple[StageConfig, ...] = Field(default=(StageConfig(name="all"),), min_length=1)
-    mixed_language_token: Literal["matrix"] | Language = Field(
+    mixed_language_token: Literal["matrix", "ms", "en", "zh", "ta"] = Field(
         default="matrix", description="Language token of mixed utterances; `matrix`: that of most of the words."
     )
     language_tags: Literal["none", "switch", "word"] = Field(
@@ -234,8 +242,8 @@ class TrainConfig(Section):
 
     validation: ValidationConfig = ValidationConfig()
     checkpoint_every_steps: int | None = Field(default=None, gt=0, description="Default: with every validation.")
-    log_every_steps: int = Field(default=10, ge=1)
-    tensorboard: bool = True
+    log_every_steps: int = Field(default=10, ge=1, description="Between two lines of the log.")
+    tensorboard: bool = Field(default=True, description="Mirror the log to RUN/tensorboard.")
     wandb: Literal["off", "offline", "online"] = Field(default="off", description="Mirror the log to W&B.")
     push_to: str | None = Field(
         default=None, description="Hub id (`name/model`) or folder (`./…`, `/…`) that gets the best model and its card."
@@ -259,8 +267,6 @@ class TrainConfig(Section):
             )
         if self.init == "random" and self.adapter != "none":
             raise ValueError("init: random needs adapter: none (an adapter on noise learns nothing)")
-        if self.mixed_language_token == "mixed":
-            raise ValueError("mixed_language_token must be matrix, ms, en, zh or ta")
         special = self.use_dora or self.particle_tokens or self.language_tags != "none"
         if self.backend == "unsloth" and (self.adapter == "none" or special):
             raise ValueError(

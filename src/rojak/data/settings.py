@@ -31,7 +31,7 @@ class PrepareSettings(BaseModel):
     )
     source_name: str | None = Field(default=None, description="`source` of records that have none.")
 
-    min_duration_s: float = Field(default=0.2, gt=0)
+    min_duration_s: float = Field(default=0.2, gt=0, description="Shortest clip.")
     max_duration_s: float = Field(default=30.0, gt=0, le=30.0, description="Whisper's window is 30 s.")
     split_long: bool = Field(
         default=False, description="Cut longer recordings at word times or pauses instead of refusing them."
@@ -46,7 +46,7 @@ class PrepareSettings(BaseModel):
     min_snr_db: float = Field(default=0.0, description="Speech-to-noise ratio, given or estimated.")
 
     max_tokens: int = Field(default=448, gt=0, description="Whisper's decoder holds 448 label tokens.")
-    tokenizer: str | None = Field(default=None, description="Model whose tokens the caller's count_tokens counts.")
+    tokenizer: str | None = Field(default=None, description="Model whose tokens are counted; --model.")
     scripts: tuple[str, ...] = Field(
         default=("LATIN", "CJK", "TAMIL"), description="Scripts of letters, as Unicode names begin; ARABIC for Jawi."
     )
@@ -60,9 +60,9 @@ class PrepareSettings(BaseModel):
     refuse_duplicates: bool = Field(default=True, description="Refuse the same sound, or sentence and speaker, twice.")
     allow_bad: float = Field(default=0.05, ge=0, le=1, description="Share of refused clips above which prepare stops.")
 
-    validation_share: float = Field(default=0.1, ge=0, lt=1, description="Share of the hours, when no split is given.")
-    test_share: float = Field(default=0.1, ge=0, lt=1)
-    seed: int = 0
+    validation_share: float = Field(default=0.1, ge=0, lt=1, description="Share of the hours, where it is not given.")
+    test_share: float = Field(default=0.1, ge=0, lt=1, description="Likewise.")
+    seed: int = Field(default=0, description="Decides between speakers of equal hours.")
     word_lists: tuple[str, ...] = Field(
         default_factory=lambda: tuple(name_own_lists()), description="Follows from `rojak --words`; not to be set."
     )
