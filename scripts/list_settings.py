@@ -92,7 +92,8 @@ def _default(field: FieldInfo) -> str:
 
 def _meaning(field: FieldInfo) -> str:
     choices = list(dict.fromkeys(_choices(field.annotation)))
-    allowed = f"One of {', '.join(f'`{one}`' for one in choices)}. " if 1 < len(choices) <= 10 else ""
+    word = "Any of" if get_origin(field.annotation) is tuple else "One of"
+    allowed = f"{word} {', '.join(f'`{one}`' for one in choices)}. " if len(choices) > 1 else ""
     return (allowed + (field.description or "")).strip().replace("|", "\\|")
 
 

@@ -304,7 +304,7 @@ def test_data_that_were_prepared_anew_are_refused(
     train(config(tiny_dir, data, run), allow_change=True)  # the same data elsewhere
     stats = (data / "stats.json").read_text()
     (data / "stats.json").write_text(stats.replace('"inputs": "', '"inputs": "0'))
-    with pytest.raises(ConfigError, match=r"was trained on other data: .*data was prepared anew since"):
+    with pytest.raises(ConfigError, match=r"began with other data than .*data holds now"):
         train(config(tiny_dir, data, run))
     train(config(tiny_dir, data, run), allow_change=True)
 

@@ -160,9 +160,7 @@ class ValidationConfig(Section):
 
     every_steps: int | None = Field(default=None, gt=0, description="Default: ten times a run.")
     max_utterances: int = Field(default=200, gt=0, description="Validation utterances decoded each time.")
-    metric: MetricName = Field(
-        default="wer", description="What the best checkpoint is best at; any rate of docs/metrics.md."
-    )
+    metric: MetricName = Field(default="wer", description="What the best checkpoint is best at; see docs/metrics.md.")
     max_new_tokens: int = Field(default=224, gt=0, description="Longest transcript; OpenAI's limit for a window.")
     keep_best: int = Field(default=3, ge=1, description="Checkpoints kept by the metric, beside the newest.")
     context: Literal["full", "trim"] | None = Field(

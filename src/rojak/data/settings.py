@@ -46,7 +46,9 @@ class PrepareSettings(BaseModel):
     min_snr_db: float = Field(default=0.0, description="Speech-to-noise ratio, given or estimated.")
 
     max_tokens: int = Field(default=448, gt=0, description="Whisper's decoder holds 448 label tokens.")
-    tokenizer: str | None = Field(default=None, description="Model whose tokens are counted; --model.")
+    tokenizer: str | None = Field(
+        default=None, description="Model whose tokens are counted; the command's is rojak-micro."
+    )
     scripts: tuple[str, ...] = Field(
         default=("LATIN", "CJK", "TAMIL"), description="Scripts of letters, as Unicode names begin; ARABIC for Jawi."
     )

@@ -78,7 +78,7 @@ def assign_splits(
 ) -> tuple[list[Split], list[str]]:
     """Give every clip a split: kept where the corpus gave one, otherwise speaker-disjoint and balanced.
 
-    Where a corpus gives `train` and not the others, what is missing is divided off from its clips of `train`.
+    Where a corpus gives `train`, a wanted split that it does not give is divided off from its clips of `train`.
 
     Speakers are placed from the longest to the shortest into the split that most lacks what they bring: hours, hours of
     each language, of mixed sentences, of sentences with particles, and of each quality; then they are exchanged as long
@@ -114,9 +114,12 @@ def assign_splits(
 
 def _divide(clips: Sequence[ClipFacts], wanted: dict[Split, float], seed: int) -> tuple[list[Split], list[str]]:
     """Divide clips by speaker into the wanted splits and train, which gets the rest."""
-    speakers = [f"s:{c.speaker_id}" if c.speaker_id else f"c:{c.cut_from or c.audio_id}" for c in clips]
+    # A nameless piece goes with a speaker who is named in the same recording: it may be that one.
+    heard = {c.cut_from: f"s:{c.speaker_id}" for c in sorted(clips, key=lambda c: c.speaker_id or "") if c.speaker_id}
+    alone = [heard.get(c.cut_from if c.cut_from else c.audio_id, f"c:{c.cut_from or c.audio_id}") for c in clips]
+    speakers = [f"s:{c.speaker_id}" if c.speaker_id else other for c, other in zip(clips, alone, strict=True)]
     notes = []
-    nameless = sum(clip.speaker_id is None for clip in clips)
+    nameless = sum(not clip.speaker_id for clip in clips)
     parts = 1 + sum(share > 0 for share in wanted.values())
     if len(set(speakers)) < parts:
         notes.append(f"{len(set(speakers))} speaker(s) cannot be divided into {parts} splits: they share speakers.")

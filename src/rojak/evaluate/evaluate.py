@@ -8,6 +8,7 @@ Reads a model (embedded, folder, adapter, run directory, hub id) and prepared sh
 
 import datetime
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -173,7 +174,7 @@ def evaluate(
         # Opened one after the other: two large models need not fit together.
         systems.append(_evaluate_one(open_system(name), (name, label), data, indices, folder, options))
     run_log = Path(model_name) / "log.jsonl"
-    if run_log.is_file():
+    with suppress(InputError):  # a damaged log leaves the hours unmeasured
         settings = systems[0].settings | {TRAINING_HOURS: training_hours(read_jsonl(run_log))}
         systems[0] = replace(systems[0], settings=settings)
     write_metrics(out_dir / "metrics.json", systems)

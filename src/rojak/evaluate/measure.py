@@ -125,7 +125,7 @@ def measure(prediction: Prediction, text: TextOptions = PLAIN) -> UtteranceScore
             "wrong_utterances": ops.count("=") < len(ops),
             **{_COUNT_OF_FLAG[flag]: 1 for flag in flags},
             **count_edits(ops),
-            **_count_text(reference, hypothesis, len(ops) - ops.count("=")),
+            **_count_text(reference, hypothesis),
             **count_languages(ops, said_languages, heard_languages),
             **count_switches(ops, said_languages, heard_languages),
             **count_embedded(ops, said_languages),
@@ -202,12 +202,12 @@ def _inherit(ops: str, reference: Sequence[WordLanguage], hypothesis: list[WordL
             hypothesis[j] = reference[i]
 
 
-def _count_text(reference: str, hypothesis: str, errors: int) -> dict[str, int]:
+def _count_text(reference: str, hypothesis: str) -> dict[str, int]:
     """Count graphemes and the words between spaces, and their errors; spaces may be wrong where every word is right."""
     letters = graphemes(reference)
     spaced = reference.split()
     found = {"graphemes": len(letters), "spaced_words": len(spaced)}
-    if not errors and reference == hypothesis:
+    if reference == hypothesis:
         return found
     found["grapheme_errors"] = edit_distance(letters, graphemes(hypothesis))
     found["spaced_errors"] = edit_distance(spaced, hypothesis.split())

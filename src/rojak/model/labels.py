@@ -3,7 +3,7 @@
 Takes records and token ids; reads and writes no files. Without tags and particle tokens labels are the plain text's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -53,19 +53,18 @@ def locate_words(text: str, words: Sequence[Word]) -> list[Spoken] | None:
     return found
 
 
-def check_lengths(utterances: Sequence[Utterance], num_tokens: Sequence[int], model_name: str) -> None:
+def check_lengths(num_tokens: Mapping[str, int], model_name: str) -> None:
     """See that every transcript fits into Whisper's decoder.
 
     Args:
-        utterances: Whose.
-        num_tokens: Label tokens of each text.
+        num_tokens: Label tokens of the text, by audio_id.
         model_name: Whose tokens they are, for the message.
 
     Raises:
         TrainingError: Names the clips and what to do.
     """
     limit = MAX_TARGET_TOKENS - 5  # four of the prompt, and end-of-text
-    long = [one.audio_id for one, count in zip(utterances, num_tokens, strict=True) if count > limit]
+    long = [audio_id for audio_id, count in num_tokens.items() if count > limit]
     if long:
         shown = ", ".join(long[:3]) + (" …" if len(long) > 3 else "")
         raise TrainingError(

@@ -256,8 +256,8 @@ def save_whisper(whisper: Whisper, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     whisper.network.generation_config = generation_settings(whisper)
     whisper.network.save_pretrained(folder)
-    for path in folder.glob("*.safetensors"):
-        path.chmod(0o644)  # safetensors makes its files readable by nobody else
+    for path in folder.glob("*.safetensors"):  # safetensors makes its files readable by nobody else
+        path.chmod((folder / "config.json").stat().st_mode & 0o777)
     whisper.tokens.tokenizer.save_pretrained(folder)
     whisper.extractor.save_pretrained(folder)
     write_labelling(folder, whisper.tokens.labelling)

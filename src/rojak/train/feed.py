@@ -7,7 +7,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 
 from torch.utils.data import DataLoader
@@ -23,13 +25,18 @@ from rojak.train.flops import step_flops
 from rojak.train.processes import Processes
 from rojak.train.stages import Curriculum, StepPlan
 
+SIGNALS = {signal.SIGINT, signal.SIGTERM}
+"""Those that stop a run in good order. A terminal, `torchrun` and schedulers send them to all its processes."""
+GRACE_S = 60.0
+"""How long a loader worker goes on after SIGTERM, so that the trainer can finish its step."""
+
 
 def own_micro_batches(plan: StepPlan, processes: Processes) -> list[int]:
     """Give the numbers of a step's micro-batches that this process computes."""
     return deal(plan.micro_batches, processes.count)[processes.rank]
 
 
-def feed(curriculum: Curriculum, state: RunState, workers: int, processes: Processes) -> Iterator[Batch]:
+def feed(curriculum: Curriculum, state: RunState, workers: int, processes: Processes) -> Generator[Batch]:
     """Build this process's batches in training order, ahead of need when there are loader workers."""
     jobs = (
         (plan.stage.index, plan.epoch, plan.micro_batches[number])
@@ -51,21 +58,36 @@ def feed(curriculum: Curriculum, state: RunState, workers: int, processes: Proce
         prefetch_factor=4,
         multiprocessing_context=context,
         pin_memory=processes.device.type == "cuda",
-        worker_init_fn=_end_with_the_trainer,
+        worker_init_fn=_set_up_worker,
     )
-    for batch in loader:
+    with _held_back(SIGNALS):
+        batches = iter(loader)  # starts the fork server, which must hear no signal at all, and the workers
+    for batch in batches:
         if isinstance(batch, RojakError):
             raise batch
         yield batch
 
 
-def _end_with_the_trainer(worker: int) -> None:
-    """Let a loader worker end when the process that trains was killed, and not before: Ctrl-C is for the trainer.
+@contextmanager
+def _held_back(signals: set[signal.Signals]) -> Iterator[None]:
+    """Let signals wait; processes that are started meanwhile do not hear them until they ask for them."""
+    resource_tracker.ensure_running()  # starting it would let them through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _set_up_worker(worker: int) -> None:
+    """Leave signals to the trainer, which finishes its step and needs batches for it, and end when it was killed.
 
     torch looks whether the fork server is there, not the trainer.
     """
     del worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_in_a_while)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     trainer = multiprocessing.parent_process()
     assert trainer is not None
     sentinel = trainer.sentinel
@@ -75,6 +97,12 @@ def _end_with_the_trainer(worker: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _end_in_a_while(*_: object) -> None:
+    timer = threading.Timer(GRACE_S, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 def total_sizes(batches: Sequence[Batch], shape: WhisperConfig, config: TrainConfig) -> tuple[float, ...]:

@@ -7,8 +7,8 @@ Reads a configuration and prepared data; writes a run directory:
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def train(
 
     Args:
         config: Everything about the run.
-        allow_change: Continue even though the configuration differs from the one the run began with.
+        allow_change: Continue even though the configuration or the data differ from those that the run began with.
         on_validation: Told the step and the choosing measure (less is better) after each validation; may raise.
 
     Raises:
@@ -143,8 +143,9 @@ class Trainer:
         self.on_validation: Callable[[int, float], None] | None = None
         self.state = RunState(num_processes=config.windows.num_processes or self.processes.count)
         self._restore()
-        self._settle(data.mark(), allow_change=allow_change)
+        self._settle(self.processes.from_first(data.mark()), allow_change=allow_change)
         self.curriculum = Curriculum(config, data, self.whisper.tokens, self.state.num_processes)
+        self.curriculum.check_lengths()
         # Without a log (doctor, lr-find) a finding is a note; `train` puts one in place that writes into the log.
         self.health = Health(config, self.curriculum.total_steps, lambda finding: self.notes.append(finding.message))
 
@@ -168,7 +169,7 @@ class Trainer:
         state, validation = self.state, self.config.validation
         if state.data_mark not in (None, data_mark) and not allow_change:
             raise ConfigError(
-                f"{self.run} was trained on other data: {self.config.dataset_path} was prepared anew since; "
+                f"{self.run} began with other data than {self.config.dataset_path} holds now; "
                 "choose another output_dir, or continue it all the same with --allow-change."
             )
         state.data_mark = data_mark
@@ -182,14 +183,23 @@ class Trainer:
 
     def run_to_end(self, log: RunLog, stop: StopRequest) -> TrainSummary:
         """Take every step that is left; validate, checkpoint and log on the way."""
-        total = self.curriculum.total_steps
         self._announce(log)
         if self.state.ended_early:
             return self._finish(log)
         if self.state.step == 0:
             self._begin(log)
+        with closing(feed(self.curriculum, self.state, self.config.loader_workers, self.processes)) as feeding:
+            self._take_steps(log, stop, feeding)
+        return self._finish(log)
+
+    def _take_steps(self, log: RunLog, stop: StopRequest, feeding: Iterator[Batch]) -> None:
+        """Take the steps that are left, unless the run ends early.
+
+        Raises:
+            SystemExit: A signal asked for it; a checkpoint was written.
+        """
+        total = self.curriculum.total_steps
         every = self.config.validation.every_steps or max(1, math.ceil(total / 10))
-        feeding = feed(self.curriculum, self.state, self.config.loader_workers, self.processes)
         meter = Throughput(peak_flops(self.compute.device, self.processes.count))
         for plan in self.curriculum.steps_from(self.state.stage_index, self.state.step_in_stage):
             if plan.step_in_stage == 0:
@@ -232,7 +242,6 @@ class Trainer:
                 log.event("stopped", step=self.state.step, signal=stopping)
                 self.processes.close()
                 raise SystemExit(exit_code(stopping))
-        return self._finish(log)
 
     def _announce(self, log: RunLog) -> None:
         """Tell what is trained, on what, and for how long."""
@@ -334,7 +343,7 @@ class Trainer:
         self.health.out_of_memory(self.state.step + 1, parts)
 
     def _validate(self, log: RunLog, plan: StepPlan) -> str | None:
-        """Decode, look at the guard sets, and note how good this step is; say why to stop when a guard is broken."""
+        """Decode, look at the guard sets, and note how good this step is; say why to stop, if the run must."""
         result, guarded = None, list[Guarded]()
         self.model.eval()
         if self.processes.is_first:

@@ -27,7 +27,8 @@ def check_config(run: Path, config: TrainConfig) -> None:
         ConfigError: Names the settings that differ.
     """
     path = run / CONFIG_FILE
-    if not path.exists() or not any((run / "checkpoints").glob("step-*[0-9]")):
+    begun = (run / "best").exists() or any((run / "checkpoints").glob("step-*[0-9]"))
+    if not path.exists() or not begun:
         return
     before = _flat(_with_new_settings(yaml.safe_load(path.read_text(encoding="utf-8"))))
     now = _flat(config.model_dump(mode="json"))

@@ -74,11 +74,7 @@ def open_training_data(config: TrainConfig) -> Dataset:
 
 
 class Curriculum:
-    """All stages over one training set.
-
-    Raises:
-        TrainingError: A mixture cannot be made, or a transcript is too long for the model.
-    """
+    """All stages over one training set."""
 
     def __init__(self, config: TrainConfig, data: Dataset, tokens: SpeechTokens, num_processes: int = 1) -> None:
         self._config = config
@@ -89,12 +85,21 @@ class Curriculum:
             len(label(tokens, utterance, prompt_language(utterance, config.mixed_language_token)).ids)
             for utterance in data.utterances
         ]
-        check_lengths(data.utterances, self._num_tokens, config.model_name)
         self._num_processes = num_processes
         self.clips_per_step = config.batch_size * config.gradient_accumulation_steps
         self.stages = _with_schedules([self._stage(index, stage) for index, stage in enumerate(config.stages)])
         self.total_steps = sum(stage.num_steps for stage in self.stages)
         self._last_order: tuple[tuple[int, int], list[int]] | None = None
+
+    def check_lengths(self) -> None:
+        """See that every transcript that is trained on fits into the decoder; only a model's own tokens can tell.
+
+        Raises:
+            TrainingError: Names those that do not.
+        """
+        used = sorted({index for stage in self.stages for index in stage.mixture.selected})
+        lengths = {self._data.utterances[index].audio_id: self._num_tokens[index] for index in used}
+        check_lengths(lengths, self._config.model_name)
 
     def in_windows(self, windows: WindowsConfig) -> "Curriculum":
         """Give the same curriculum with other windows, without selecting and splicing anew; stages keep their own."""

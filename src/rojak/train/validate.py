@@ -58,11 +58,9 @@ class Validator:
         self._indices: list[int] = sorted(chosen.tolist())
         self._whisper = whisper
         self._metric = config.validation.metric
-        check_lengths(
-            self._data.utterances,
-            [len(whisper.tokens.encode(utterance.text)) for utterance in self._data.utterances],
-            config.model_name,
-        )
+        texts = {self._data.utterances[i].audio_id: self._data.utterances[i].text for i in self._indices}
+        lengths = {audio_id: len(whisper.tokens.encode(text)) for audio_id, text in texts.items()}
+        check_lengths(lengths, config.model_name)
         self.context: Context = config.validation.context or (
             "full" if config.windows.mode in ("pad", "pack") else "trim"
         )
@@ -74,7 +72,8 @@ class Validator:
             return None
         return (
             f"None of the {len(self._indices)} validation utterances holds anything that {self._metric} could be "
-            "measured on; set another validation.metric, or a larger validation.max_utterances."
+            "measured on; set another validation.metric, or a larger validation.max_utterances, and continue "
+            "with --allow-change."
         )
 
     def run(self) -> ValidationResult:

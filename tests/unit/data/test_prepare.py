@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from typer.testing import CliRunner
 
 from rojak.audio import decode_audio, decode_flac
 from rojak.cli import app
+from rojak.data.clips import prepare_clip
+from rojak.data.items import SourceItem
 from rojak.data.settings import PrepareSettings
 from rojak.data.shards import open_prepared
 from rojak.errors import DataQualityError, InputError, ManifestError
@@ -278,5 +281,15 @@ def test_a_setting_with_a_flag_of_its_own_can_be_set_by_name_too(make_corpus, tm
     kept = json.loads((tmp_path / "out" / "stats.json").read_text())["settings"]
     assert [kept[name] for name in ("allow_bad", "seed", "columns")] == [0.2, 5, {"domain": "mood"}]
     assert records(tmp_path / "out")["c1"].domain == "happy"
-    command = [*command[:2], str(tmp_path / "flags"), *command[3:], "--seed", "6", "--model", "no-such-model"]
-    assert CliRunner().invoke(app, command).exception is not None, "a flag wins"
+    command = [*command[:2], str(tmp_path / "flags"), *command[3:], "--seed", "6"]
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    assert json.loads((tmp_path / "flags" / "stats.json").read_text())["settings"]["seed"] == 6, "a flag wins"
+
+
+def test_segments_without_a_speaker_name_their_recording(make_corpus):
+    root = make_corpus(2)
+    item = SourceItem({"audio_id": "a", "audio_filepath": "audio/c0.flac", "text": "nak makan lah"}, "m.jsonl, line 1")
+    item = replace(item, audio=root / "audio" / "c0.flac")
+    [whole] = prepare_clip(item, PrepareSettings())
+    [piece] = prepare_clip(replace(item, start_s=0.1, length_s=0.9), PrepareSettings())
+    assert (whole.cut_from, piece.cut_from) == (None, "audio/c0.flac")

@@ -74,8 +74,10 @@ def test_clips_without_a_speaker_stand_for_themselves():
 
 def test_pieces_of_one_recording_by_nobody_stay_together():
     facts = [ClipFacts(f"c{i}", 1.0, cut_from=f"call-{i % 20}.wav") for i in range(200)]
+    facts += [ClipFacts(f"d{i}", 1.0, "aini", cut_from="call-3.wav") for i in range(2)]
     splits, _ = divide(facts)
     assert set(splits) == {"train", "validation", "test"}
+    assert splits[200] == splits[201] == splits[3], "a nameless piece may be of who is named in the same recording"
     assert all(len({splits[i] for i in range(call, 200, 20)}) == 1 for call in range(20))
 
 

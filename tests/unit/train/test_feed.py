@@ -46,13 +46,16 @@ SLEEPING = """
 INTERRUPTED = """
     import os, signal
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(os.getpgid(0), signal.SIGINT)
+    os.killpg(os.getpgid(0), signal.SIGTERM)
     time.sleep(0.5)
     print([next(feeding) for _ in range(36)] == list(range(4, 40)))
     try:
         next(feeding)
     except InputError as error:
         print(error)
+    feeding.close()
 """
 
 
@@ -88,7 +91,7 @@ def test_loader_workers_end_with_a_trainer_that_is_killed(tmp_path: Path) -> Non
     assert not left, "a worker outlives the trainer"
 
 
-def test_ctrl_c_is_for_the_trainer_and_bad_input_in_a_worker_stays_one_sentence(tmp_path: Path) -> None:
+def test_signals_are_for_the_trainer_and_bad_input_in_a_worker_stays_one_sentence(tmp_path: Path) -> None:
     script = tmp_path / "trainer.py"
     script.write_text(TRAINER + INTERRUPTED)
     done = subprocess.run(

@@ -38,7 +38,11 @@ def test_a_changed_setting_is_refused_with_both_values(run: Path) -> None:
 
 def test_before_the_first_checkpoint_settings_may_be_mended(run: Path) -> None:
     (run / "checkpoints" / "step-00000010").rmdir()
-    check_config(run, BEGUN.model_copy(update={"model_name": "openai/whisper-small"}))
+    other = BEGUN.model_copy(update={"model_name": "openai/whisper-small"})
+    check_config(run, other)
+    (run / "best").mkdir()
+    with pytest.raises(ConfigError, match="model_name"):
+        check_config(run, other)
 
 
 def test_a_setting_that_is_gone_is_told(run: Path) -> None:

@@ -18,11 +18,10 @@ from rojak.data.shards import open_prepared
 from rojak.errors import InputError
 from rojak.evaluate.inspect.suspicion import ASKED_FOR, Suspicion, Suspicions, speaking_rate
 from rojak.records import LANGUAGES, SPLITS, Utterance
+from rojak.runs import read_jsonl
 
 UNKNOWN = "not given"
 BINS = 30
-ABOVE_ALL = 100.0
-"""Weight that puts a clip before those with all suspicions together."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +80,17 @@ def survey_prepared(
     """
     records = [record for split in SPLITS for record in open_prepared(prepared_dir, split).records()]
     stats = read_stats(prepared_dir)
+    if missing := set(clips) - {record.audio_id for record in records}:
+        raise InputError(f"{prepared_dir} holds no clip {min(missing)!r}; those refused are in quarantine.jsonl.")
     tokens = [count_tokens(record.text) if count_tokens else None for record in records]
     judge = Suspicions(records)
     suspicious = []
-    if missing := set(clips) - {record.audio_id for record in records}:
-        raise InputError(
-            f"{prepared_dir} holds no clip {min(missing)!r}; its records and quarantine.jsonl name them all."
-        )
     for record, num_tokens in zip(records, tokens, strict=True):
-        asked = [Suspicion(ASKED_FOR, "", ABOVE_ALL)] if record.audio_id in clips else []
+        asked = [Suspicion(ASKED_FOR, "", 1.0)] if record.audio_id in clips else []
         if found := asked + judge.of(record, num_tokens):
             suspicious.append(SuspiciousClip(record, found))
     suspicious.sort(key=lambda clip: (-sum(one.weight for one in clip.suspicions), clip.record.audio_id))
+    suspicious.sort(key=lambda clip: clip.record.audio_id not in clips)
     return Survey(
         clips=len(records),
         hours=sum(record.duration for record in records) / 3600,
@@ -183,7 +181,6 @@ def read_stats(prepared_dir: Path) -> dict[str, Any]:
 def _read_quarantine(prepared_dir: Path) -> list[Refusal]:
     path = prepared_dir / "quarantine.jsonl"
     try:
-        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
-        return [Refusal(**json.loads(line)) for line in lines if line]
-    except (OSError, ValueError, TypeError) as error:
+        return [Refusal(**line) for line in read_jsonl(path)]
+    except (OSError, TypeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); prepare the data again.") from None
