@@ -270,7 +270,10 @@ def is_prepared_flac(data: bytes, num_samples: int) -> bool:
     """Say whether bytes are already 16-bit mono FLAC at `SAMPLE_RATE` without bulky tags, so they may be kept."""
     if data[:4] != b"fLaC" or len(data) > 2 * num_samples + 8192:
         return False
-    info = soundfile.info(io.BytesIO(data))
+    try:
+        info = soundfile.info(io.BytesIO(data))
+    except soundfile.LibsndfileError:  # of a kind that only FFmpeg reads, such as 32 bits
+        return False
     kept = (info.samplerate, info.channels, info.subtype) == (SAMPLE_RATE, 1, "PCM_16")
     return bool(kept and info.frames == num_samples)
 

@@ -96,14 +96,18 @@ def read_json(path: Path) -> Any:
 
 
 def append_jsonl(path: Path, value: dict[str, Any]) -> None:
-    """Append one line to a JSON Lines file in a single write.
+    """Append one line to a JSON Lines file in a single write; a last line that a crash cut short goes first.
 
     Raises:
         InputError: No space or no permission.
     """
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(value, ensure_ascii=False) + "\n")
+        with path.open("a+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            if size and file.read(1) != b"\n":
+                file.truncate(path.read_bytes().rfind(b"\n") + 1)
+            file.write((json.dumps(value, ensure_ascii=False) + "\n").encode("utf-8", errors="replace"))
     except OSError as error:
         raise explain_os_error(error, path) from error
 

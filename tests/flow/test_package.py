@@ -149,6 +149,8 @@ def test_a_harmed_tar_is_told(package_dir: Path, tmp_path: Path) -> None:
         (("--exports", "gguf"), "allowed are ct2:"),
         (("--exports", "ct2:int4"), "allowed are ct2:"),
         (("--check", "nowhere"), "does not exist"),
+        (("--evaluation", "nowhere"), "nowhere holds no metrics.json"),
+        (("--example", "nowhere.wav"), "nowhere.wav: there is no such recording"),
     ],
 )
 def test_mistakes_get_one_sentence(

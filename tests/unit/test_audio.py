@@ -165,6 +165,7 @@ def test_only_flac_of_our_own_kind_is_kept(tmp_path):
         buffer = io.BytesIO()
         soundfile.write(buffer, samples, rate, format="FLAC", subtype=subtype)
         assert not is_prepared_flac(buffer.getvalue(), len(samples))
+    assert not is_prepared_flac(b"fLaC" + bytes(60), SAMPLE_RATE), "what libsndfile cannot read"
     soundfile.write(tmp_path / "a.wav", tone(), SAMPLE_RATE)
     assert not is_prepared_flac((tmp_path / "a.wav").read_bytes(), SAMPLE_RATE)
 

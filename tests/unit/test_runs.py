@@ -65,6 +65,11 @@ def test_jsonl_forgives_only_a_cut_last_line(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('{"step": 2')
     assert runs.read_jsonl(path) == [{"step": 1}]
+    runs.append_jsonl(path, {"step": 3})
+    assert runs.read_jsonl(path) == [{"step": 1}, {"step": 3}], "what was cut short is gone"
+    path.write_text('{"step')
+    runs.append_jsonl(path, {"step": 4})
+    assert runs.read_jsonl(path) == [{"step": 4}]
     path.write_text('{"step": 1\n{"step": 2}\n')
     with pytest.raises(InputError, match="line 1"):
         runs.read_jsonl(path)

@@ -83,7 +83,7 @@ def parse_fold(text: str) -> TextOptions:
     """Read the optional passes of the normaliser, such as `simplified,numbers`; `none` asks for none."""
     names = [] if text == "none" else text.split(",")
     for name in names:
-        check_choice("--fold", name, (*TextOptions.__slots__, "none"))
+        check_choice("--fold", name, (*TextOptions.__slots__, "none alone"))
     return TextOptions(**dict.fromkeys(names, True))
 
 

@@ -17,7 +17,10 @@ def synthesize(
     clean_monolingual: Annotated[
         bool, typer.Option(help="Four languages, each by itself, without particles and noise.")
     ] = False,
-    noisy_share: Annotated[float, typer.Option(help="Share of utterances with added noise.")] = 0.25,
+    noisy_share: Annotated[
+        float | None,
+        typer.Option(help="Share of utterances with added noise; default: 0.25; clean: 0."),
+    ] = None,
     speakers: Annotated[int, typer.Option(help="Synthetic speakers, at least 24.")] = 48,
     workers: Workers = None,
     as_json: Json = False,
@@ -29,8 +32,9 @@ def synthesize(
     from rojak.data.synthesis_plan import CLEAN_MONOLINGUAL, Settings
     from rojak.data.synthesize import synthesize as run
 
-    settings = CLEAN_MONOLINGUAL if clean_monolingual else Settings(noisy_share=noisy_share)
-    settings = replace(settings, num_speakers=speakers)
+    settings = replace(CLEAN_MONOLINGUAL if clean_monolingual else Settings(), num_speakers=speakers)
+    if noisy_share is not None:
+        settings = replace(settings, noisy_share=noisy_share)
     summary = run(out_dir, hours, seed, settings=settings, workers=workers)
     if as_json:
         print_json(as_plain(summary))

@@ -45,9 +45,10 @@ def transcribe(
     from rojak.export.transcribe.listen import ListenOptions
     from rojak.export.transcribe.sound import find_recordings
 
-    names = tuple(FORMATS) if formats == "all" else tuple(dict.fromkeys(formats.split(",")))
+    names = tuple(dict.fromkeys(formats.split(",")))
     for name in names:
         check_choice("--format", name, (*FORMATS, "all"))
+    names = tuple(FORMATS) if "all" in names else names
     check_choice("--context", context, ("auto", "full", "trim"))
     check_choice("--device", device, ("auto", "cpu", "cuda"))
     if window_s is not None and not 1.0 <= window_s <= 30.0:

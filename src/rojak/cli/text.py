@@ -48,6 +48,7 @@ def score(
 def compare(
     files: Annotated[list[Path], typer.Argument(help="Two or more predictions files; the first is compared with.")],
     references: Annotated[Path | None, typer.Option(help="Take the references from this file, by audio_id.")] = None,
+    allow_empty: Annotated[bool, typer.Option(help="Take empty references as clips without speech.")] = False,
     fold: Fold = "none",
     by: Annotated[list[str] | None, typer.Option(help="Show WER by this slicing; repeatable.")] = None,
     show: Annotated[int, typer.Option(help="Utterances shown that got better, and that got worse.", min=0)] = 5,
@@ -66,7 +67,7 @@ def compare(
     slices = ScoreOptions().slices
     slices = (*slices, *(name for name in by or [] if name not in slices))
     options = ScoreOptions(text=parse_fold(fold), resamples=0, slices=slices)
-    systems = [score(file, references, options) for file in files]
+    systems = [score(file, references, options, allow_empty) for file in files]
     found = run(systems)
     if as_json:
         print_json([comparison.to_json() for comparison in found])
@@ -113,6 +114,8 @@ def tag(
         with lines:
             for row in tag_lines(lines, tagger):
                 print(json.dumps(row, ensure_ascii=False))  # noqa: T201
+    except BrokenPipeError:  # the reader of our output has had enough
+        raise
     except OSError as error:
         raise explain_os_error(error, file or Path("standard input")) from error
     except UnicodeDecodeError:

@@ -10,18 +10,19 @@ from rojak.text.particles import canonical_particle
 def annotate(record: Utterance) -> Utterance:
     """Complete a record without touching what is there.
 
-    Absent `words` come from the tagger; `language` and `code_switches` follow from the words. The fields `particles`
-    (canonical forms, in order) and `cmi` (code-mixing index, 0 to 75) are added. Absent `quality_score` follows from
-    `snr_db`.
+    Absent or empty `words` come from the tagger; `language` and `code_switches` follow from the words. The fields
+    `particles` (canonical forms, in order) and `cmi` (code-mixing index, 0 to 75) are added. Absent `quality_score`
+    follows from `snr_db`.
     """
-    words = record.words
-    if words is None:
+    words, switches = record.words, record.code_switches
+    if not words:
+        switches = None
         words = tuple(Word(word=tagged.word, language=tagged.language) for tagged in tag_words(record.text))
     tagged = [TaggedWord(word.word, word.language, 1.0) for word in words]
     changes: dict[str, object] = {"words": words}
     if record.language is None:
         changes["language"] = utterance_language(tagged)
-    if record.code_switches is None:
+    if switches is None:
         changes["code_switches"] = code_switches(tagged)
     if record.quality_score is None and record.snr_db is not None:
         changes["quality_score"] = quality_from_snr(record.snr_db)

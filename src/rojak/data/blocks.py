@@ -61,7 +61,8 @@ def make_blocks(items: Iterable[SourceItem], blocks_dir: Path, settings: Prepare
     stream = iter(items)
     number = 0
     while chunk := tuple(islice(stream, BLOCK_CLIPS)):
-        key = hashlib.blake2b(f"{FORMAT} {settings.model_dump_json()}".encode(), digest_size=16)
+        decisive = settings.model_dump_json(exclude={"allow_bad"})
+        key = hashlib.blake2b(f"{FORMAT} {decisive}".encode(), digest_size=16)
         for item in chunk:
             key.update(item_mark(item))
         yield Block(blocks_dir / f"block-{number:06d}.parquet", chunk, settings, key.hexdigest())

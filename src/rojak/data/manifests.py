@@ -179,7 +179,7 @@ def read_table_items(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     is_tsv = path.suffix.lower() == ".tsv"
     with open_text(path) as file:
         lines = _lines(file, path)
-        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if is_tsv else csv.reader(lines)
+        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE) if is_tsv else csv.reader(lines, strict=True)
         try:
             header = next(rows, None)
             if not header:

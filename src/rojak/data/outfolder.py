@@ -24,11 +24,16 @@ def check_out_dir(source: str | Path, out_dir: Path) -> None:
     """Make sure that nothing of the user's would be overwritten.
 
     Raises:
-        InputError: OUT holds the source or files that `prepare` did not write, or is no folder.
+        InputError: OUT holds the source, lies in it, holds files that `prepare` did not write, or is no folder.
     """
     root, out = Path(source).resolve(), out_dir.resolve()
     if root.is_relative_to(out):
         raise InputError(f"{out_dir}: holds the source itself; give another folder for the prepared data.")
+    if root.is_dir() and out.is_relative_to(root):
+        raise InputError(
+            f"{out_dir}: lies in the corpus, where the next prepare would take it for recordings; "
+            "give a folder beside the corpus."
+        )
     if not out.exists():
         return
     if not out.is_dir():
@@ -42,7 +47,8 @@ def check_out_dir(source: str | Path, out_dir: Path) -> None:
 def work_folder(out_dir: Path) -> Iterator[Path]:
     """Give a folder beside OUT to work in, locked against a second `prepare`.
 
-    It vanishes when the block ends well or with an error, and stays after Ctrl-C (as after a crash) to be continued.
+    It vanishes when the block ends well or cannot be done, and stays after Ctrl-C, a crash, or too many bad clips: what
+    is done need not be done again.
 
     Raises:
         InputError: Another `prepare` works there, or the disk is full or not writable.
@@ -60,12 +66,10 @@ def work_folder(out_dir: Path) -> Iterator[Path]:
             raise InputError(f"{out_dir}: another rojak prepare is writing there; wait for it to end.") from None
         try:
             yield partial
-        except KeyboardInterrupt:
-            raise
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise explain_os_error(error, out_dir) from None
-        except BaseException:
+        except InputError:
             shutil.rmtree(partial, ignore_errors=True)
             raise
     finally:

@@ -14,6 +14,7 @@ Paths in a manifest are relative to its folder and must stay under the corpus's 
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,11 @@ def _with_split(fields: dict[str, Any], name: str) -> dict[str, Any]:
     return {**fields, "split": split} if split else fields
 
 
+def _split_of(name: str) -> str | None:
+    """Give the split that a name begins with, such as `test_clean` or `train-00000-of-00003`."""
+    return SPLIT_NAMES.get(re.split(r"[-_.]", name, maxsplit=1)[0].lower())
+
+
 def _read_split_folders(path: Path) -> _RawItems:
     for folder in _split_folders(path, "transcripts.json"):
         for place, fields in read_json_items(folder / "transcripts.json"):
@@ -233,16 +239,27 @@ def _audio_row(row: dict[str, Any], where: str, base: Path) -> RawItem:
         data, sound = sound.get("bytes"), sound.get("path")
     elif isinstance(sound, bytes):
         data, sound = sound, None
-    if isinstance(fields.get("extra"), str):  # written by `prepare`, which also knows where the recording came from
-        fields = {**json.loads(fields.pop("extra") or "{}"), **fields}
+    if isinstance(unknown := _unpack(fields.get("extra")), dict):
+        del fields["extra"]
+        fields = {**unknown, **fields}
     if sound:
         fields.setdefault("audio_filepath", sound)
     return RawItem(fields, where, base, data)
 
 
+def _unpack(extra: object) -> object:
+    """Read the fields that `prepare` has put into `extra`; a corpus may have a column of that name itself."""
+    try:
+        return json.loads(extra or "{}") if isinstance(extra, str) else None
+    except ValueError:
+        return None
+
+
 def _read_parquet(path: Path) -> _RawItems:
     files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
-    names = {file: SPLIT_NAMES.get(file.name.partition("-")[0].partition(".")[0].lower(), "") for file in files}
+    # Files are named after their split, or lie in a folder that is.
+    folders = {file: file.parent.name if file.parent != path else "" for file in files}
+    names = {file: _split_of(file.name) or _split_of(folders[file]) or "" for file in files}
     for file in sorted(files, key=lambda f: (_SPLIT_ORDER.index(names[f]) if names[f] else 0, f)):
         number = 0
         try:
@@ -275,7 +292,10 @@ def _read_hub(name: str) -> _RawItems:
 
 
 def _read_dataset(loaded: Any, base: Path) -> _RawItems:
-    """Go through a `datasets.Dataset` or `DatasetDict` without decoding its audio."""
+    """Go through a `datasets.Dataset` or `DatasetDict` without decoding its audio.
+
+    Clips of a part that is no split, such as `invalidated`, keep its name and are refused for it.
+    """
     import datasets
 
     parts = loaded if isinstance(loaded, dict) else {"": loaded}
@@ -286,7 +306,8 @@ def _read_dataset(loaded: Any, base: Path) -> _RawItems:
                 if name != "audio":
                     part = part.rename_column(name, "audio")  # noqa: PLW2901
         for number, row in enumerate(part):
-            yield _audio_row(_with_split(row, split), f"{split or 'dataset'}, row {number}", base)
+            fields = {**row, "split": _split_of(split) or split} if split else row
+            yield _audio_row(fields, f"{split or 'dataset'}, row {number}", base)
 
 
 _READERS: dict[SourceKind, Callable[[Path], _RawItems]] = {

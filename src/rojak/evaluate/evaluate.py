@@ -166,6 +166,9 @@ def evaluate(
     labels = ["tuned", "base"] if len(names) == 2 else [model_name]
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
+        for folder in (out_dir, out_dir / "base"):
+            for name in ("predictions.jsonl", "predictions-noisy.jsonl"):
+                (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise explain_os_error(error, out_dir) from error
     systems = []

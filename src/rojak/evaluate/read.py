@@ -58,9 +58,13 @@ def read_predictions(path: Path, reference_path: Path | None = None, allow_empty
 
 def _join(path: Path, rows: list[Row], reference_path: Path) -> list[Row]:
     """Put the fields of the reference file under those of the predictions; both must hold the same utterances."""
-    references = {_id(fields, where): fields for where, fields in _read_rows(reference_path)}
+    references: dict[str, dict[str, Any]] = {}
+    for where, fields in _read_rows(reference_path):
+        if references.setdefault(audio_id := _id(fields, where), fields) is not fields:
+            raise ManifestError(f"{where}: audio_id {audio_id} stands before already; keep one of them.")
     ids = [_id(fields, where) for where, fields in rows]
-    missing = [audio_id for audio_id in references if audio_id not in set(ids)]
+    given = set(ids)
+    missing = [audio_id for audio_id in references if audio_id not in given]
     unknown = [audio_id for audio_id in ids if audio_id not in references]
     if missing or unknown:
         sides = [(unknown, f"only in {path}"), (missing, f"only in {reference_path}")]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -50,7 +51,7 @@ def targets_table(systems: Sequence[Scores]) -> Table:
     table.add_column("Target")
     table.add_column("Wanted", justify="right", no_wrap=True)
     for scores in systems:
-        table.add_column(scores.system or "Reached")
+        table.add_column(escape(scores.system) or "Reached")
     results = [check_targets(scores) for scores in systems]
     for row, target in enumerate(TARGETS):
         wanted = f"{target.side} {format_number(target.limit, target.unit)}"
@@ -77,7 +78,7 @@ def headline_table(systems: Sequence[Scores]) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("Measure")
     for scores in systems:
-        table.add_column(scores.system or "Value [95 %]", justify="right")
+        table.add_column(escape(scores.system) or "Value [95 %]", justify="right")
     table.add_column("of", justify="right")
     for name in HEADLINE:
         values = [scores.overall.metrics[name] for scores in systems]
@@ -97,7 +98,7 @@ def slice_table(scores: Scores, slicing: str) -> Table:
         table.add_column(METRICS[name].title, justify="right")
     for part, cell in scores.slices[slicing].items():
         values = (format_value(cell.metrics[name], METRICS[name].unit) for name in SLICE_COLUMNS)
-        table.add_row(part, f"{cell.utterances}{'*' if cell.few else ''}", *values)
+        table.add_row(escape(part), f"{cell.utterances}{'*' if cell.few else ''}", *values)
     if any(cell.few for cell in scores.slices[slicing].values()):
         table.caption = _FEW
     return table
@@ -106,7 +107,7 @@ def slice_table(scores: Scores, slicing: str) -> Table:
 def comparison_table(comparison: Comparison) -> Table:
     """Lay out the headline measures of two systems with their difference, its interval and P(better)."""
     cell = comparison.overall
-    names = comparison.first or "first", comparison.second or "second"
+    names = escape(comparison.first) or "first", escape(comparison.second) or "second"
     table = Table(title=f"{names[1]} against {names[0]}, {cell.utterances} utterances", title_justify="left")
     for heading in ("Measure", *names, "Difference [95 %]", "P(better)"):
         table.add_column(heading, justify="left" if heading == "Measure" else "right")
@@ -122,7 +123,7 @@ def comparison_table(comparison: Comparison) -> Table:
 
 def compared_slice_table(comparison: Comparison, slicing: str, metric: str = "wer") -> Table:
     """Lay out one measure of two systems over the parts of a slicing."""
-    names = comparison.first or "first", comparison.second or "second"
+    names = escape(comparison.first) or "first", escape(comparison.second) or "second"
     title = METRICS[metric].title
     table = Table(title=f"{title} by {slicing}", title_justify="left", caption_justify="left")
     for heading in (slicing, "Utterances", *names, "Difference [95 %]", "P(better)"):
@@ -130,7 +131,7 @@ def compared_slice_table(comparison: Comparison, slicing: str, metric: str = "we
     for part, cell in comparison.slices[slicing].items():
         found, unit = cell.metrics[metric], METRICS[metric].unit
         values = (format_number(value, unit) for value in (found.first, found.second))
-        table.add_row(part, f"{cell.utterances}{'*' if cell.few else ''}", *values, *_difference(found, unit))
+        table.add_row(escape(part), f"{cell.utterances}{'*' if cell.few else ''}", *values, *_difference(found, unit))
     if any(cell.few for cell in comparison.slices[slicing].values()):
         table.caption = _FEW
     return table

@@ -33,10 +33,18 @@ def test_nothing_present_is_touched():
     assert done.model_extra == {"cmi": 7.0, "mood": "x", "particles": ["lah"]}
 
 
+def test_an_empty_list_of_words_is_none():
+    record = Utterance(
+        audio_id="a", audio_filepath="", text="saya nak makan lah", duration=1.0, words=(), code_switches=()
+    )
+    done = annotate(record)
+    assert [word.language for word in done.words] == ["ms", "ms", "ms", "particle"]
+    assert (done.language, done.model_extra["particles"]) == ("ms", ["lah"])
+
+
 def test_language_follows_given_words():
     words = (Word(word="beli", language="en"), Word(word="lah", language="particle"))
     assert annotate(utterance(words=words)).language == "en"
-    assert annotate(utterance(words=())).language is None
 
 
 def test_no_snr_no_quality():

@@ -1,7 +1,7 @@
 import pytest
 
 from rojak.data.outfolder import check_out_dir, put_in_place, work_folder
-from rojak.errors import InputError
+from rojak.errors import DataQualityError, InputError, RojakError
 
 
 def test_two_at_once_are_kept_apart(tmp_path):
@@ -10,8 +10,11 @@ def test_two_at_once_are_kept_apart(tmp_path):
         second.__enter__()
 
 
-@pytest.mark.parametrize(("error", "stays"), [(KeyboardInterrupt, True), (ValueError, False), (InputError, False)])
-def test_work_stays_only_after_ctrl_c(tmp_path, error, stays):
+@pytest.mark.parametrize(
+    ("error", "stays"),
+    [(KeyboardInterrupt, True), (RojakError, True), (DataQualityError, True), (InputError, False)],
+)
+def test_work_stays_where_it_can_be_continued(tmp_path, error, stays):
     with pytest.raises(error), work_folder(tmp_path / "out") as partial:
         (partial / "block").write_text("x")
         raise error
@@ -41,4 +44,7 @@ def test_a_link_to_the_source_is_seen_through(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "source")
     with pytest.raises(InputError, match="holds the source itself"):
         check_out_dir(tmp_path / "source", tmp_path / "link")
-    check_out_dir(tmp_path / "source", tmp_path / "source" / "prepared")
+    with pytest.raises(InputError, match="lies in the corpus"):
+        check_out_dir(tmp_path / "link", tmp_path / "source" / "prepared")
+    (tmp_path / "source" / "list.jsonl").touch()
+    check_out_dir(tmp_path / "source" / "list.jsonl", tmp_path / "source" / "prepared")

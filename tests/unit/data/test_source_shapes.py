@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rojak.audio import decode_audio
@@ -131,12 +133,33 @@ def test_hub(clips, monkeypatch):
     assert item.fields == {"audio_id": "u7", "audio_filepath": "u7", "text": "makan lah", "split": "validation"}
     assert item.audio == (root / "audio" / "c0.flac").read_bytes()
 
+    parts = {"train.clean.100": rows, "test_other": rows, "invalidated": rows}
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: datasets.DatasetDict(**parts))
+    assert [one.fields["split"] for one in source.read()] == ["train", "test", "invalidated"], "the last is refused"
+
     def fail(name):
         raise ConnectionError("no network")
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(InputError, match="hf:someone/corpus: cannot be loaded from the hub"):
         list(source.read())
+
+
+def test_parquet_takes_its_split_from_file_or_folder_and_a_column_named_extra(clips, tmp_path):
+    root, _ = clips
+    sound = {"bytes": (root / "audio" / "c0.flac").read_bytes(), "path": "c0.flac"}
+    for name, extra in (
+        ("default/test/0000.parquet", "5"),
+        ("dev-0.parquet", "not {json"),
+        ("part.parquet", '{"mood": 1}'),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist([{"audio": sound, "text": "makan", "extra": extra}]), tmp_path / name)
+    found = [
+        (one.fields.get("split"), one.fields.get("extra"), one.fields.get("mood"))
+        for one in open_source(tmp_path).read()
+    ]
+    assert found == [(None, None, 1), ("validation", "not {json", None), ("test", "5", None)]
 
 
 def test_broken_parquet_is_told(tmp_path):

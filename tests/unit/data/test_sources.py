@@ -220,6 +220,7 @@ def test_other_manifests_name_the_place_too(tmp_path):
     fails("b.jsonl", b"[1]\n", read_jsonl_items, "line 1 is not a JSON object")
     fails("c.jsonl", b'{"a": "\xff"}\n', read_jsonl_items, "line 1 is not UTF-8")
     fails("d.csv", b"a,b\n1,2\n1,2,3\n", read_table_items, "line 3 has 3 cells but the header names 2")
+    fails("h.csv", b'a,b\n1,"2\n3,4\n5,"6"\n', read_table_items, "line 4")
     fails("e.csv", b"", read_table_items, "is empty")
     fails("f.json", b'{"a": "\xff"}', read_json_items, "not UTF-8")
     fails("g.json", b'{"a": 1}', read_json_items, "item a is not an object")

@@ -135,3 +135,10 @@ def test_ids_that_do_not_match(tmp_path: Path) -> None:
     references = write(tmp_path, "r.jsonl", '{"audio_id": "h0", "text": "x"}\n{"audio_id": "r", "text": "x"}\n')
     with pytest.raises(ManifestError, match=r"4 only in .*h\.jsonl \(h1, h2, h3 …\) and 1 only in .*r\.jsonl \(r\)"):
         read_predictions(hypotheses, references)
+
+
+def test_a_reference_that_stands_twice_is_told(tmp_path: Path) -> None:
+    hypotheses = write(tmp_path, "h.jsonl", '{"audio_id": "a", "hypothesis": "x"}\n')
+    references = write(tmp_path, "r.jsonl", '{"audio_id": "a", "text": "x"}\n' * 2)
+    with pytest.raises(ManifestError, match=r"line 2: audio_id a stands before already"):
+        read_predictions(hypotheses, references)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,6 +78,15 @@ def test_slices_mark_few() -> None:
     [line] = [line for line in shown.splitlines() if "10–15 dB" in line]
     assert "5*" in line
     assert "few utterances" in shown
+
+
+def test_names_from_the_data_are_shown_as_they_are() -> None:
+    scores = system("[bold]", "saya")
+    cell = next(iter(scores.slices["added_snr"].values()))
+    scores = replace(scores, slices={"domain": {"[/news]": cell, "[news]": cell}})
+    shown = text(slice_table(scores, "domain"), width=130)
+    assert "[/news]" in shown and "[news]" in shown
+    assert "[bold]" in text(headline_table([scores]))
 
 
 def test_comparison() -> None:

@@ -55,13 +55,13 @@ def open_rojak(job: Job) -> Hear:
     chosen: Context = "trim" if job.context == "trim" or (job.context is None and runtime.trim_safe) else "full"
 
     def hear(clips: Sequence[Samples], batch: int) -> list[str]:
-        longest_s = TRIM_WINDOW_S if chosen == "trim" else WINDOW_S
         has_long = any(len(samples) > WINDOW_S * SAMPLE_RATE for samples in clips)
+        longest_s = TRIM_WINDOW_S if chosen == "trim" and has_long else WINDOW_S
         options = ListenOptions(
             language=job.language,
             context=chosen,
             vad=has_long,
-            max_window_s=longest_s if has_long else WINDOW_S,
+            max_window_s=longest_s,
             batch_seconds=batch * longest_s,
             max_new_tokens=job.max_new_tokens,
             words=False,
@@ -132,6 +132,7 @@ def open_transformers(job: Job) -> Hear:
 
 def open_openai_whisper(job: Job) -> Hear:
     """openai-whisper on the same weights, renamed and renumbered; its tokens are read with the model's vocabulary."""
+    import torch
     import whisper as openai
 
     from rojak.export.openai import named_weights, require_numbering
@@ -154,7 +155,7 @@ def open_openai_whisper(job: Job) -> Hear:
     )
     network = openai.model.Whisper(dims)
     network.load_state_dict(named_weights(loaded, numbering))
-    network.eval()
+    network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
     settings: Any = loaded.network.generation_config
     how: dict[str, Any] = {
         "language": job.language,

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from rojak.errors import InputError
 from rojak.export.folder import ExportRecord, sha256_of
 from rojak.model.adapters import base_name
 from rojak.model.names import MICRO_NAME, model_path
@@ -55,7 +56,7 @@ def gather(model: str, evaluation: Path | None = None) -> Facts:
         evaluation: Folder written by `rojak evaluate`; default: `evaluation` in the run or beside it.
 
     Raises:
-        InputError: A file of the run or the evaluation is malformed.
+        InputError: A file of the run or the evaluation is malformed, or the evaluation is none.
     """
     run = Path(model)
     config_path = run / "config.yaml"
@@ -63,8 +64,10 @@ def gather(model: str, evaluation: Path | None = None) -> Facts:
     base = base_name(model) or model
     folders = [evaluation] if evaluation else [run / "evaluation", run.parent / "evaluation"]
     found = next((folder for folder in folders if (folder / "metrics.json").is_file()), None)
+    if evaluation is not None and found is None:
+        raise InputError(f"{evaluation} holds no metrics.json; give a folder written by `rojak evaluate`.")
     metrics = read_json(found / "metrics.json") if found else None
-    if metrics is not None and evaluation is None:
+    if metrics is not None and evaluation is None and found != run / "evaluation":
         measured = str(metrics["systems"][0]["settings"].get("model"))
         if Path(measured).resolve() != run.resolve():
             found = metrics = None  # results of another model that lie beside this one

@@ -118,6 +118,8 @@ def package(
     if options.tar and tar_path.exists():
         raise InputError(f"{tar_path} exists; remove it or choose another folder.")
     facts = gather(model, options.evaluation)
+    if options.example is not None and not options.example.is_file():
+        raise InputError(f"{options.example}: there is no such recording; --example names one to put into the package.")
     with new_directory(out_dir) as folder:
         say("merging")
         merge(model, folder / MODEL_DIR)

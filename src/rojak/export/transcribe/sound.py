@@ -4,6 +4,7 @@ Reads audio files; writes nothing.
 """
 
 import glob
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +59,11 @@ def find_recordings(wanted: Sequence[str]) -> list[Recording]:
 def _name(found: dict[Path, str]) -> list[Recording]:
     """Leave the suffix out of names where that tells recordings apart."""
     bare = [short[: -len(path.suffix)] if path.suffix else short for path, short in found.items()]
+    times = Counter(bare)
     taken: dict[str, Path] = {}
     recordings = []
     for (path, short), stem in zip(found.items(), bare, strict=True):
-        name = stem if bare.count(stem) == 1 else short
+        name = stem if times[stem] == 1 else short
         other = taken.setdefault(name, path)
         if other != path:
             raise InputError(f"{other} and {path} would have outputs of the same name; transcribe them one by one.")
