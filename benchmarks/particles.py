@@ -24,7 +24,7 @@ from rojak.data.dataset import Dataset
 from rojak.data.prepare import prepare
 from rojak.data.shards import SCHEMA, write_table
 from rojak.data.synthesize import synthesize
-from rojak.demo import SPEECH
+from rojak.demo import HOURS, SPEECH
 from rojak.evaluate.align import columns
 from rojak.evaluate.decode import DecodeOptions
 from rojak.evaluate.measure import UtteranceScore, particle_forms
@@ -42,7 +42,7 @@ from rojak.runs import read_jsonl
 from rojak.train.fit_particles import FitOptions, best_at_each_place, collect, fit_particles
 from rojak.train.loop import train
 
-HOURS, SEED = 5.0, 7
+SEED = 7
 CLEAN = "added_snr_db == none and duration < 4"
 NOISE_DB = (10.0, 15.0)
 """Noise mixed into the test clips."""
@@ -53,7 +53,7 @@ COMMON: dict[str, Any] = {
     "lora_dropout": 0.0,
     "lora_scope": "decoder",
     "batch_size": 16,
-    "learning_rate": 2e-3,
+    "learning_rate": 1.2e-3,
     "windows": {"mode": "trim"},
     "validation": {"max_utterances": 30},
     "checkpoint_every_steps": 20,
@@ -82,7 +82,7 @@ MISSING = 0.6
 PARTS = ("clean", "noisy", "clean, restored", "noisy, restored", "taken out")
 """What is measured; the first alone where nothing is restored."""
 TEST_CLIPS = 200
-FIT = FitOptions("trim", max_utterances=240, max_validation=240)
+FIT = FitOptions("trim", max_utterances=1000, max_validation=1000)
 RESTORED = ("plain", "all", "careless", "careless-all")
 """Variants whose dropped particles are put back."""
 PARTICLE_METRICS = ("particle_recall", "particle_precision", "particle_f1", "wer")

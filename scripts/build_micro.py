@@ -3,7 +3,7 @@
     python scripts/build_micro.py WORK            # hours on two cores
     python scripts/build_micro.py WORK --install  # and put the result into src/rojak/model/micro
 
-Writes WORK/{corpus,data}{,-2,-3}, WORK/init, WORK/run{,-2,…,-6} and WORK/rojak-micro. Runs again where it stopped.
+Writes WORK/{corpus,data}{,-2,-3,-4}, WORK/init, WORK/run{,-2,…,-7} and WORK/rojak-micro. Runs again where it stopped.
 """
 
 import argparse
@@ -26,11 +26,12 @@ from rojak.model.whisper import load_whisper, save_whisper
 from rojak.train.loop import train
 
 SEED = 100
-CORPORA = {"": (16.0, 48), "-2": (24.0, 96), "-3": (20.0, 480)}
+CORPORA = {"": (16.0, 48), "-2": (24.0, 96), "-3": (20.0, 480), "-4": (40.0, 480)}
 """Ending of the folders: hours and number of speakers; of every 24 speakers, 17 are heard in training."""
 ROUNDS = (("micro-base", "init", "", "run"), ("micro-voices", "run/best", "-2", "run-2"),
           ("micro-rooms", "run-2/best", "-2", "run-3"), ("micro-noise", "run-3/best", "-2", "run-4"),
-          ("micro-street", "run-4/best", "-2", "run-5"), ("micro-switches", "run-5/best", "-3", "run-6"))  # fmt: skip
+          ("micro-street", "run-4/best", "-2", "run-5"), ("micro-switches", "run-5/best", "-3", "run-6"),
+          ("micro-words", "run-6/best", "-4", "run-7"))  # fmt: skip
 """Config, model that it begins with, data, run."""
 CONFIG_DIR = Path(__file__).parents[1] / "configs"
 WEIGHT_FILES = ("config.json", "generation_config.json", "model.safetensors", "preprocessor_config.json",
@@ -61,7 +62,7 @@ def main() -> None:
     for context in ("full", "trim"):
         options = EvaluateOptions(snr_ranges=(), with_base=False, max_utterances=400)
         options = replace(options, decode=replace(options.decode, context=context))
-        evaluate(str(work / "rojak-micro"), work / "data-3", work / f"evaluation-{context}", options)
+        evaluate(str(work / "rojak-micro"), work / "data-4", work / f"evaluation-{context}", options)
     if arguments.install:
         MICRO_DIR.mkdir(exist_ok=True)
         for name in WEIGHT_FILES:
