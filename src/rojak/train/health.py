@@ -69,8 +69,8 @@ class Health:
         self._recent: deque[float] = deque(maxlen=LONG)
         self._waits: deque[tuple[float, float]] = deque(maxlen=LONG)
         self._high_norms = self._infinite_norms = 0
-        self._stage = ""
-        self._lowest = self._lowest_of_stage = math.inf
+        self._stage, self._stage_begun = "", 0
+        self._lowest_of_stage = math.inf
         self._validations: list[_Validation] = []
         self._troubled = {"runaway_rate": 0, "repeat_rate": 0, "empty_rate": 0}
 
@@ -82,8 +82,8 @@ class Health:
             if row.get("event") == "train":
                 self.after_step(row["step"], row.get("stage", ""), row)
                 if self._config.log_every_steps > 1:
-                    # Too few rows for a running mean; without its lowest losses a harder stage would look stuck.
-                    self._lowest = min(self._lowest, row["loss"])
+                    # Too few rows for a running mean.
+                    self._lowest_of_stage = min(self._lowest_of_stage, row["loss"])
             elif row.get("event") == "validation":
                 self.after_validation(row["step"], row)
         self._tell_user = tell
@@ -96,9 +96,10 @@ class Health:
             TrainingError: fp16 gradients have been infinite for so long that nothing is learnt.
         """
         self._step = step
-        if stage != self._stage:
-            self._stage, self._lowest_of_stage = stage, math.inf
+        if stage != self._stage:  # stages differ in difficulty, so losses are compared within one
+            self._stage, self._stage_begun, self._lowest_of_stage = stage, step - 1, math.inf
             self._recent.clear()
+            self._first.clear()
         loss = float(figures["loss"])
         if len(self._first) < LONG // 2:
             self._first.append(loss)
@@ -154,16 +155,17 @@ class Health:
         if len(self._recent) < LONG:
             return
         now = sum(self._recent) / len(self._recent)
-        self._lowest, self._lowest_of_stage = min(self._lowest, now), min(self._lowest_of_stage, now)
+        self._lowest_of_stage = min(self._lowest_of_stage, now)
         start = sum(self._first) / len(self._first)
-        late = self._step >= max(3 * LONG, self._warmup_steps + 2 * LONG, self._total // 5)
+        warm = self._step >= self._warmup_steps + 2 * LONG
+        late = warm and self._step - self._stage_begun >= max(3 * LONG, self._total // 5)
         rate = self._config.learning_rate
-        if late and self._lowest > STUCK_RATIO * start:
+        if late and self._lowest_of_stage > STUCK_RATIO * start:
             self._tell(
                 "loss_not_falling",
-                f"the loss is not falling ({start:.2f} at the start, {now:.2f} now); try learning_rate: {3 * rate:.1g} "
-                f"(now {rate:g}; `rojak lr-find` measures it), and see with `rojak inspect` whether transcripts belong "
-                "to their recordings.",
+                f"the loss is not falling ({start:.2f} when stage {self._stage} began, {now:.2f} now); try "
+                f"learning_rate: {3 * rate:.1g} (now {rate:g}; `rojak lr-find` measures it), and see with "
+                "`rojak inspect` whether transcripts belong to their recordings.",
             )
         if now > RISING_RATIO * self._lowest_of_stage and now > self._lowest_of_stage + 0.1:
             self._tell(

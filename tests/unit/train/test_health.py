@@ -73,6 +73,16 @@ def test_a_loss_that_does_not_fall() -> None:
     assert "learning_rate: 3e-07 (now 1e-07" in run.found[0].message
 
 
+def test_a_stage_that_is_harder_than_an_easy_start_is_not_stuck() -> None:
+    run = Watched()
+    run.steps(*[0.2] * 10, stage="clean")
+    run.steps(*falling(0.9, 0.4, 400), stage="noisy")
+    assert run.found == []
+    run.steps(*[0.9] * 210, stage="street")
+    assert run.kinds() == ["loss_not_falling"]
+    assert "0.90 when stage street began" in run.found[0].message
+
+
 def test_a_loss_that_rises_within_a_stage() -> None:
     run = Watched()
     run.steps(*falling(3, 1, 100))
@@ -177,7 +187,7 @@ def test_a_continued_run_whose_next_stage_is_harder_is_not_stuck() -> None:
     run.health.replay([row])
     run.step = 50
     run.steps(*[0.3] * 20, stage="clean")
-    run.steps(*[0.8] * 200, stage="noisy")
+    run.steps(*falling(0.8, 0.6, 300), stage="noisy")
     assert run.found == []
     stuck = Watched(log_every_steps=50)
     stuck.health.replay([row | {"loss": 0.8}])
