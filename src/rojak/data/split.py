@@ -78,7 +78,8 @@ def assign_splits(
 ) -> tuple[list[Split], list[str]]:
     """Give every clip a split: kept where the corpus gave one, otherwise speaker-disjoint and balanced.
 
-    Where a corpus gives `train`, a wanted split that it does not give is divided off from its clips of `train`.
+    Where a corpus gives `train` and no `validation`, which training cannot do without, what is missing is divided off
+    from its clips of `train`.
 
     Speakers are placed from the longest to the shortest into the split that most lacks what they bring: hours, hours of
     each language, of mixed sentences, of sentences with particles, and of each quality; then they are exchanged as long
@@ -102,6 +103,8 @@ def assign_splits(
         given: list[Split] = [clip.split or "train" for clip in clips]
         notes = _notes_on_given(clips, given)
         missing = {split: share for split, share in wanted.items() if split not in given and share > 0}
+        if "validation" not in missing:
+            return given, notes
         rest = [index for index, split in enumerate(given) if split == "train"]
         if rest and missing:
             divided, more = _divide([clips[index] for index in rest], missing, seed)

@@ -30,6 +30,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
         request.signum = signum
 
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, previous)  # whoever started this process may have held them back
     try:
         yield request
     finally:

@@ -92,6 +92,8 @@ def test_what_a_corpus_lacks_is_divided_off_from_its_train():
     assert (splits.count("validation"), splits.count("test"), splits[-1]) == (20, 1, "test")
     assert notes == ["The corpus gives no validation: divided off from its train."]
     assert set(divide(facts, validation_share=0, test_share=0)[0]) == {"train"}, "not wanted"
+    checked = [*facts, replace(facts[0], audio_id="v", speaker_id="other", split="validation")]
+    assert divide(checked)[0] == ["train"] * 200 + ["validation"], "enough to train on as it is"
     assert set(divide([replace(clip, split="test") for clip in facts])[0]) == {"test"}, "a test set stays one"
 
 
