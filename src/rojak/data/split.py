@@ -118,9 +118,10 @@ def assign_splits(
 def _divide(clips: Sequence[ClipFacts], wanted: dict[Split, float], seed: int) -> tuple[list[Split], list[str]]:
     """Divide clips by speaker into the wanted splits and train, which gets the rest."""
     # A nameless piece goes with a speaker who is named in the same recording: it may be that one.
-    heard = {c.cut_from: f"s:{c.speaker_id}" for c in sorted(clips, key=lambda c: c.speaker_id or "") if c.speaker_id}
-    alone = [heard.get(c.cut_from if c.cut_from else c.audio_id, f"c:{c.cut_from or c.audio_id}") for c in clips]
-    speakers = [f"s:{c.speaker_id}" if c.speaker_id else other for c, other in zip(clips, alone, strict=True)]
+    named = sorted((clip.cut_from, clip.speaker_id) for clip in clips if clip.cut_from and clip.speaker_id)
+    owners = dict(named)
+    heard = [clip.speaker_id or owners.get(clip.cut_from or "") for clip in clips]
+    speakers = [f"s:{who}" if who else f"c:{c.cut_from or c.audio_id}" for c, who in zip(clips, heard, strict=True)]
     notes = []
     nameless = sum(not clip.speaker_id for clip in clips)
     parts = 1 + sum(share > 0 for share in wanted.values())
