@@ -73,6 +73,11 @@ def check_lengths(num_tokens: Mapping[str, int], model_name: str) -> None:
         )
 
 
+def check_texts(tokens: SpeechTokens, utterances: Sequence[Utterance], model_name: str) -> None:
+    """See that plain transcripts fit into the decoder; raises as `check_lengths`."""
+    check_lengths({one.audio_id: len(tokens.encode(one.text)) for one in utterances}, model_name)
+
+
 def label(tokens: SpeechTokens, utterance: Utterance, language: str) -> Label:
     """Write an utterance's text as label tokens, with tags and particle tokens where the model's labelling wants them.
 

@@ -13,7 +13,7 @@ from rojak.data.dataset import Dataset
 from rojak.data.mixture import compile_selection, selectable_fields
 from rojak.errors import ConfigError
 from rojak.evaluate.decode import Context
-from rojak.model.labels import check_lengths
+from rojak.model.labels import check_texts
 from rojak.model.whisper import Whisper
 from rojak.train.heldout import heldout_loss
 
@@ -62,9 +62,8 @@ class Guards:
                 )
             chosen = np.random.default_rng(config.seed).permutation(indices)[: guard.max_utterances]
             self._sets[guard.name] = sorted(chosen.tolist())
-            texts = {self._data.utterances[i].audio_id: self._data.utterances[i].text for i in self._sets[guard.name]}
-            lengths = {audio_id: len(whisper.tokens.encode(text)) for audio_id, text in texts.items()}
-            check_lengths(lengths, config.model_name)
+            held = [self._data.utterances[i] for i in self._sets[guard.name]]
+            check_texts(whisper.tokens, held, config.model_name)
 
     def losses(self) -> dict[str, float]:
         """Give the mean loss over the label tokens of each set; the model must be in evaluation mode."""

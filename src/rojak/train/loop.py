@@ -17,7 +17,7 @@ import torch
 
 from rojak.config.schema import TrainConfig
 from rojak.data.dataset import Dataset
-from rojak.errors import ConfigError, TrainingError
+from rojak.errors import TrainingError
 from rojak.evaluate.metrics import METRICS
 from rojak.features.augment import mask_features
 from rojak.model.adapters import count_parameters
@@ -54,7 +54,7 @@ from rojak.train.optim import (
 )
 from rojak.train.processes import Processes
 from rojak.train.push import push
-from rojak.train.rundir import bring_up_to_date, check_config, replace_folder, write_config
+from rojak.train.rundir import bring_up_to_date, check_config, check_state, replace_folder, write_config
 from rojak.train.runlog import RunLog, Throughput, used_memory
 from rojak.train.signals import StopRequest, exit_code, stop_on_signals
 from rojak.train.stages import Curriculum, StepPlan, derive_seed, longest_batch_s, open_training_data
@@ -143,7 +143,7 @@ class Trainer:
         self.on_validation: Callable[[int, float], None] | None = None
         self.state = RunState(num_processes=config.windows.num_processes or self.processes.count)
         self._restore()
-        self._settle(self.processes.from_first(data.mark()), allow_change=allow_change)
+        check_state(run, config, self.state, self.processes.from_first(data.mark()), allow_change=allow_change)
         self.curriculum = Curriculum(config, data, self.whisper.tokens, self.state.num_processes)
         self.curriculum.check_lengths()
         # Without a log (doctor, lr-find) a finding is a note; `train` puts one in place that writes into the log.
@@ -163,23 +163,6 @@ class Trainer:
         if self.state.loss_scale:
             self.scaler.load_state_dict(self.state.loss_scale)
         self.notes.append(f"Continuing from {folder.name}.")
-
-    def _settle(self, data_mark: str, *, allow_change: bool) -> None:
-        """Hold a continued run against the data and the settings that it goes on with."""
-        state, validation = self.state, self.config.validation
-        if state.data_mark not in (None, data_mark) and not allow_change:
-            raise ConfigError(
-                f"{self.run} began with other data than {self.config.dataset_path} holds now; "
-                "choose another output_dir, or continue it all the same with --allow-change."
-            )
-        state.data_mark = data_mark
-        state.ended_early = validation.patience is not None and state.stale >= validation.patience
-        new = [guard.name for guard in validation.guards if state.step and guard.name not in state.guard_base]
-        if new:
-            raise ConfigError(
-                f"{self.run} began without the guard {new[0]}, so the base's loss on it is not known; "
-                "take it out, or choose another output_dir."
-            )
 
     def run_to_end(self, log: RunLog, stop: StopRequest) -> TrainSummary:
         """Take every step that is left; validate, checkpoint and log on the way."""

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from rojak.config.schema import TrainConfig
 from rojak.errors import ConfigError
 from rojak.runs import explain_os_error, write_bytes
+from rojak.train.checkpoint import RunState
 
 CONFIG_FILE = "config.yaml"
 HARMLESS = {"output_dir", "loader_workers", "log_every_steps", "tensorboard", "wandb", "push_to"}
@@ -38,6 +39,35 @@ def check_config(run: Path, config: TrainConfig) -> None:
         raise ConfigError(
             f"{run} holds a run with other settings ({differences}); "
             "choose another output_dir, or continue it all the same with --allow-change."
+        )
+
+
+def check_state(run: Path, config: TrainConfig, state: RunState, data_mark: str, *, allow_change: bool) -> None:
+    """Hold a continued run against the data and the settings that it goes on with, and note them in its state.
+
+    Args:
+        run: Run directory.
+        config: What was asked for.
+        state: Of the newest checkpoint, or a new run's.
+        data_mark: `Dataset.mark` of the training data.
+        allow_change: Go on with other data all the same.
+
+    Raises:
+        ConfigError: Other data, or a guard set whose loss before training is not known.
+    """
+    if state.data_mark not in (None, data_mark) and not allow_change:
+        raise ConfigError(
+            f"{run} began with other data than {config.dataset_path} holds now; "
+            "choose another output_dir, or continue it all the same with --allow-change."
+        )
+    state.data_mark = data_mark
+    validation = config.validation
+    state.ended_early = validation.patience is not None and state.stale >= validation.patience
+    new = [guard.name for guard in validation.guards if state.step and guard.name not in state.guard_base]
+    if new:
+        raise ConfigError(
+            f"{run} began without the guard {new[0]}, so the base's loss on it is not known; "
+            "take it out, or choose another output_dir."
         )
 
 

@@ -14,7 +14,7 @@ from rojak.evaluate.decode import Context, DecodeOptions
 from rojak.evaluate.metrics import METRICS
 from rojak.evaluate.predict import predict
 from rojak.evaluate.score import ScoreOptions, score_predictions
-from rojak.model.labels import check_lengths
+from rojak.model.labels import check_texts
 from rojak.model.whisper import Whisper
 from rojak.train.heldout import heldout_loss
 
@@ -58,9 +58,7 @@ class Validator:
         self._indices: list[int] = sorted(chosen.tolist())
         self._whisper = whisper
         self._metric = config.validation.metric
-        texts = {self._data.utterances[i].audio_id: self._data.utterances[i].text for i in self._indices}
-        lengths = {audio_id: len(whisper.tokens.encode(text)) for audio_id, text in texts.items()}
-        check_lengths(lengths, config.model_name)
+        check_texts(whisper.tokens, [self._data.utterances[i] for i in self._indices], config.model_name)
         self.context: Context = config.validation.context or (
             "full" if config.windows.mode in ("pad", "pack") else "trim"
         )
